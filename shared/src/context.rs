@@ -1,0 +1,161 @@
+//! What a running task knows about itself.
+
+use std::any::{Any, TypeId, type_name};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Map, Value};
+
+use crate::app::App;
+use crate::error::Result;
+use crate::id;
+use crate::message::Message;
+use crate::result::AsyncResult;
+use crate::signature::Signature;
+use crate::time::Timestamp;
+
+/// The run of a task: who it is, how much time it has, what the worker gave it.
+///
+/// A task takes it as `#[ctx] ctx: &Context`.
+#[derive(Debug)]
+pub struct Context {
+    app: App,
+    message: Message,
+    state: StateMap,
+    started_at: Timestamp,
+    deadline: Timestamp,
+    soft_deadline: Option<Timestamp>,
+    children: AtomicU32,
+}
+
+impl Context {
+    pub(crate) fn new(
+        app: App,
+        message: Message,
+        state: StateMap,
+        started_at: Timestamp,
+        deadline: Timestamp,
+        soft_deadline: Option<Timestamp>,
+    ) -> Self {
+        Self { app, message, state, started_at, deadline, soft_deadline, children: AtomicU32::new(0) }
+    }
+
+    /// The task's id, the same in every run.
+    pub fn id(&self) -> &str {
+        &self.message.id
+    }
+
+    /// The task's name on the wire.
+    pub fn task(&self) -> &str {
+        &self.message.task
+    }
+
+    /// How many retries there were: 0 in the first run.
+    pub fn retries(&self) -> u32 {
+        self.message.retries
+    }
+
+    /// The first task of the tree this one belongs to; its own id if it is the first.
+    pub fn root_id(&self) -> &str {
+        self.message.root()
+    }
+
+    /// The task that sent this one, if one did.
+    pub fn parent_id(&self) -> Option<&str> {
+        self.message.parent_id.as_deref()
+    }
+
+    /// The sender's headers.
+    pub fn headers(&self) -> &Map<String, Value> {
+        &self.message.headers
+    }
+
+    /// A key for services that take one (Stripe's `Idempotency-Key`): the same in every run of this
+    /// task, so that an effect which a crash cut off from its record isn't repeated.
+    pub fn idempotency_key(&self) -> &str {
+        &self.message.id
+    }
+
+    /// When this run started.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// When this run will be stopped: its time limit, or the end of the invocation if that is sooner.
+    pub fn deadline(&self) -> Timestamp {
+        self.deadline
+    }
+
+    /// Completes when the soft time limit has passed; never, without one. Race it against the work to
+    /// give up in good order, and return [`SoftTimeLimit`](crate::SoftTimeLimit).
+    pub async fn soft_time_limit(&self) {
+        let clock = &self.app.ports().clock;
+        match self.soft_deadline {
+            Some(limit) => clock.sleep(limit.since(clock.now())).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// The application: to look up results, or to send what isn't a child of this task.
+    pub fn app(&self) -> &App {
+        &self.app
+    }
+
+    /// Sends a child of this task. Its id is derived from this task's id and the order of the sends,
+    /// so that a run that is repeated after a crash doesn't fan out twice.
+    ///
+    /// # Errors
+    /// As [`App::send`].
+    pub async fn send<Out>(&self, child: impl Into<Signature<(), Out>>) -> Result<AsyncResult<Out>> {
+        let index = self.children.fetch_add(1, Ordering::Relaxed);
+        let mut signature = child.into();
+        let call = signature.call_mut();
+        if call.id.is_none() {
+            call.id = Some(id::derived(&[self.id(), "child", &index.to_string()]));
+        }
+        call.root_id = Some(self.root_id().to_owned());
+        call.parent_id = Some(self.id().to_owned());
+        call.hops = self.message.hops + 1;
+        call.trace.clone_from(&self.message.trace);
+        self.app.send(signature).await
+    }
+
+    /// A value that the worker was given with [`Worker::state`](crate::Worker::state); a task takes it
+    /// as `#[state] db: &Db`, and the worker checks at start that it is there.
+    ///
+    /// # Panics
+    /// If the worker has no such value and was started without its check.
+    pub fn state<S: Send + Sync + 'static>(&self) -> &S {
+        self.state.get().unwrap_or_else(|| missing_state(type_name::<S>()))
+    }
+}
+
+#[expect(clippy::panic, reason = "Worker::check refuses to start without the state")]
+fn missing_state(name: &str) -> ! {
+    panic!("the worker has no state of type `{name}`: give it with `.state(…)`")
+}
+
+/// The values a worker was given, by type.
+#[derive(Clone, Default)]
+pub(crate) struct StateMap(Arc<BTreeMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+
+impl StateMap {
+    pub(crate) fn insert<S: Send + Sync + 'static>(&mut self, value: S) {
+        Arc::make_mut(&mut self.0).insert(TypeId::of::<S>(), Arc::new(value));
+    }
+
+    pub(crate) fn contains(&self, id: TypeId) -> bool {
+        self.0.contains_key(&id)
+    }
+
+    fn get<S: Send + Sync + 'static>(&self) -> Option<&S> {
+        self.0.get(&TypeId::of::<S>()).and_then(|value| value.downcast_ref())
+    }
+}
+
+impl std::fmt::Debug for StateMap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "StateMap({} values)", self.0.len())
+    }
+}

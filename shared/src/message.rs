@@ -1,0 +1,440 @@
+//! The envelope: what a message says, and the only place where it is read and written.
+//!
+//! Flat JSON that any AWS service can write by hand; `{"task": "add", "args": [2, 3]}` is enough.
+//! `docs/message.schema.json` is its published schema. Unknown fields are kept when the message is
+//! forwarded, so that older and newer versions can share a queue.
+
+use std::io::{Read, Write as _};
+use std::time::Duration;
+
+use serde_json::{Map, Value};
+
+use crate::bind::{Args, Kwargs};
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::BATCH_BYTES;
+use crate::time::Timestamp;
+
+/// The version this library writes.
+pub const VERSION: u64 = 1;
+
+/// A task to be run, as it travels.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The task's id: the key of its record.
+    pub id: String,
+    /// The task's name.
+    pub task: String,
+    /// Arguments by position.
+    pub args: Args,
+    /// Arguments by name.
+    pub kwargs: Kwargs,
+    /// Not to be run before.
+    pub eta: Option<Timestamp>,
+    /// Not to be started after.
+    pub expires: Option<Timestamp>,
+    /// How many retries there were: 0 in a first message.
+    pub retries: u32,
+    /// How many runs there were: retries and snoozes. Tells a message from its successors.
+    pub attempt: u32,
+    /// From 0 to 9; carried, not acted on.
+    pub priority: Option<u8>,
+    /// Overrides the task's own.
+    pub time_limit: Option<Duration>,
+    /// Overrides the task's own.
+    pub soft_time_limit: Option<Duration>,
+    /// Overrides the task's own.
+    pub ignore_result: Option<bool>,
+    /// The first task of the tree this one belongs to; its own id if it is the first.
+    pub root_id: Option<String>,
+    /// The task that sent this one.
+    pub parent_id: Option<String>,
+    /// How many sends by workers lead here: the guard against endless chains.
+    pub hops: u32,
+    /// The sender's own words, handed to the task.
+    pub headers: Map<String, Value>,
+    /// W3C `traceparent`.
+    pub trace: Option<String>,
+    /// What this version doesn't know, kept.
+    pub extra: Map<String, Value>,
+}
+
+/// Fields of later versions that change what must happen: a worker that doesn't know them must
+/// refuse the message rather than run it without them.
+const NOT_YET: [&str; 5] = ["chain", "chord", "group", "link", "link_error"];
+
+impl Message {
+    /// A first message of this task.
+    pub fn new(id: impl Into<String>, task: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            task: task.into(),
+            args: Args::new(),
+            kwargs: Kwargs::new(),
+            eta: None,
+            expires: None,
+            retries: 0,
+            attempt: 0,
+            priority: None,
+            time_limit: None,
+            soft_time_limit: None,
+            ignore_result: None,
+            root_id: None,
+            parent_id: None,
+            hops: 0,
+            headers: Map::new(),
+            trace: None,
+            extra: Map::new(),
+        }
+    }
+
+    /// Reads a message body. A missing id is `message_id`; what is relative (`countdown`, `expires`
+    /// in seconds) counts from `sent_at`.
+    ///
+    /// # Errors
+    /// `Decode`, with the line and column or the field that is to blame.
+    pub fn decode(body: &str, message_id: &str, sent_at: Timestamp) -> Result<Self> {
+        let value: Value = serde_json::from_str(body).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let what = format!("the message is no JSON at line {line}, column {column}");
+            Error::new(ErrorKind::Decode, what).caused_by(error)
+        })?;
+        let Value::Object(map) = value else {
+            return Err(Error::new(
+                ErrorKind::Decode,
+                "the message is JSON but no object: write {\"task\": \"name\", \"args\": []}",
+            ));
+        };
+        Self::from_map(map, message_id, sent_at)
+    }
+
+    fn from_map(map: Map<String, Value>, message_id: &str, sent_at: Timestamp) -> Result<Self> {
+        let mut fields = Fields(map);
+        if let Some(version) = fields.number("v", u64::MAX)?
+            && version != VERSION
+        {
+            return Err(Error::new(
+                ErrorKind::Decode,
+                format!("the message is of version {version}; this worker reads version {VERSION}"),
+            ));
+        }
+        for name in NOT_YET {
+            if fields.take(name).is_some() {
+                let what = format!("this worker can't act on the field `{name}` yet");
+                return Err(Error::new(ErrorKind::Decode, what));
+            }
+        }
+        let Some(task) = fields.text("task")? else {
+            return Err(Error::new(ErrorKind::Decode, "the message has no field `task`"));
+        };
+        let id = fields.text("id")?.unwrap_or_else(|| message_id.to_owned());
+        if id.is_empty() || id.len() > 512 {
+            return Err(wrong("id", "a text of 1 to 512 bytes"));
+        }
+        let countdown = fields.seconds("countdown")?;
+        let eta = fields.instant("eta", sent_at)?;
+        let retries = fields.count("retries")?.unwrap_or(0);
+        Ok(Self {
+            task,
+            args: fields.list("args")?,
+            kwargs: fields.object("kwargs")?,
+            // With both, countdown wins, as in Celery.
+            eta: countdown.map(|delay| sent_at + delay).or(eta),
+            expires: fields.instant("expires", sent_at)?,
+            retries,
+            attempt: fields.count("attempt")?.unwrap_or(retries),
+            priority: match fields.number("priority", 9)? {
+                Some(priority) => u8::try_from(priority).ok(),
+                None => None,
+            },
+            time_limit: fields.seconds("time_limit")?,
+            soft_time_limit: fields.seconds("soft_time_limit")?,
+            ignore_result: fields.flag("ignore_result")?,
+            root_id: fields.text("root_id")?,
+            parent_id: fields.text("parent_id")?,
+            hops: fields.count("hops")?.unwrap_or(0),
+            headers: fields.object("headers")?,
+            trace: fields.text("trace")?,
+            extra: fields.0,
+            id,
+        })
+    }
+
+    /// Writes the message body: fields at their defaults are left out.
+    ///
+    /// # Errors
+    /// `TooLarge` over SQS's [`BATCH_BYTES`].
+    pub fn encode(&self) -> Result<String> {
+        let text = escape(Value::Object(self.to_map()).to_string());
+        if text.len() > BATCH_BYTES {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "the message of task `{}` has {} bytes; SQS takes {BATCH_BYTES}: \
+                     send a reference to the data instead",
+                    self.task,
+                    text.len()
+                ),
+            ));
+        }
+        Ok(text)
+    }
+
+    fn to_map(&self) -> Map<String, Value> {
+        // Naming every field makes the compiler count them.
+        let Self {
+            id,
+            task,
+            args,
+            kwargs,
+            eta,
+            expires,
+            retries,
+            attempt,
+            priority,
+            time_limit,
+            soft_time_limit,
+            ignore_result,
+            root_id,
+            parent_id,
+            hops,
+            headers,
+            trace,
+            extra,
+        } = self;
+        let mut map = extra.clone();
+        let mut put = |name: &str, value: Option<Value>| {
+            if let Some(value) = value {
+                map.insert(name.to_owned(), value);
+            }
+        };
+        let instant = |at: &Option<Timestamp>| at.map(|at| at.to_string().into());
+        let seconds = |limit: &Option<Duration>| limit.map(|limit| limit.as_secs_f64().into());
+        let count = |count: u32| (count > 0).then(|| count.into());
+        put("v", Some(VERSION.into()));
+        put("id", Some(id.as_str().into()));
+        put("task", Some(task.as_str().into()));
+        put("args", (!args.is_empty()).then(|| args.clone().into()));
+        put("kwargs", (!kwargs.is_empty()).then(|| kwargs.clone().into()));
+        put("eta", instant(eta));
+        put("expires", instant(expires));
+        put("retries", count(*retries));
+        put("attempt", (attempt != retries).then(|| (*attempt).into()));
+        put("priority", priority.map(Value::from));
+        put("time_limit", seconds(time_limit));
+        put("soft_time_limit", seconds(soft_time_limit));
+        put("ignore_result", ignore_result.map(Value::from));
+        put("root_id", root_id.as_deref().map(Value::from));
+        put("parent_id", parent_id.as_deref().map(Value::from));
+        put("hops", count(*hops));
+        put("headers", (!headers.is_empty()).then(|| headers.clone().into()));
+        put("trace", trace.as_deref().map(Value::from));
+        map
+    }
+
+    /// The id of the tree's first task.
+    pub fn root(&self) -> &str {
+        self.root_id.as_deref().unwrap_or(&self.id)
+    }
+}
+
+/// Escapes the two noncharacters that are legal JSON but that SQS refuses raw.
+fn escape(text: String) -> String {
+    if text.contains(['\u{fffe}', '\u{ffff}']) {
+        text.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+    } else {
+        text
+    }
+}
+
+/// A body as it is kept in the record of a task that failed: gzip.
+pub(crate) fn compress(body: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    // Writing to a Vec can't fail.
+    match encoder.write_all(body.as_bytes()).and_then(|()| encoder.finish()) {
+        Ok(bytes) => bytes,
+        Err(error) => unreachable!("a Vec takes every byte: {error}"),
+    }
+}
+
+/// The body back from [`compress`].
+pub(crate) fn decompress(bytes: &[u8]) -> Result<String> {
+    let mut body = String::new();
+    // A message is at most BATCH_BYTES: what expands beyond isn't one.
+    let mut limited = flate2::read::GzDecoder::new(bytes).take(BATCH_BYTES as u64 + 1);
+    match limited.read_to_string(&mut body) {
+        Ok(read) if read <= BATCH_BYTES => Ok(body),
+        Ok(_) => Err(Error::new(ErrorKind::TooLarge, "the kept message expands beyond 1 MiB")),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Decode, "the kept message is no gzip").caused_by(error))
+        }
+    }
+}
+
+fn wrong(name: &str, wanted: &str) -> Error {
+    Error::new(ErrorKind::Decode, format!("the message's field `{name}` must be {wanted}"))
+}
+
+/// The fields not yet read. `null` counts as absent.
+struct Fields(Map<String, Value>);
+
+impl Fields {
+    fn take(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).filter(|value| !value.is_null())
+    }
+
+    fn text(&mut self, name: &str) -> Result<Option<String>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text)),
+            Some(_) => Err(wrong(name, "a text")),
+        }
+    }
+
+    fn list(&mut self, name: &str) -> Result<Vec<Value>> {
+        match self.take(name) {
+            None => Ok(Vec::new()),
+            Some(Value::Array(list)) => Ok(list),
+            Some(_) => Err(wrong(name, "a list")),
+        }
+    }
+
+    fn object(&mut self, name: &str) -> Result<Map<String, Value>> {
+        match self.take(name) {
+            None => Ok(Map::new()),
+            Some(Value::Object(object)) => Ok(object),
+            Some(_) => Err(wrong(name, "an object")),
+        }
+    }
+
+    fn flag(&mut self, name: &str) -> Result<Option<bool>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(flag)) => Ok(Some(flag)),
+            Some(_) => Err(wrong(name, "true or false")),
+        }
+    }
+
+    fn number(&mut self, name: &str, most: u64) -> Result<Option<u64>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(value) => match value.as_u64().filter(|number| *number <= most) {
+                Some(number) => Ok(Some(number)),
+                None => Err(wrong(name, &format!("a whole number from 0 to {most}"))),
+            },
+        }
+    }
+
+    fn count(&mut self, name: &str) -> Result<Option<u32>> {
+        let number = self.number(name, u32::MAX.into())?;
+        Ok(number.and_then(|number| u32::try_from(number).ok()))
+    }
+
+    fn seconds(&mut self, name: &str) -> Result<Option<Duration>> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        match value.as_f64().map(Duration::try_from_secs_f64) {
+            Some(Ok(duration)) => Ok(Some(duration)),
+            _ => Err(wrong(name, "a number of seconds, 0 or more")),
+        }
+    }
+
+    /// An instant: ISO 8601, or a number of seconds from `sent_at`.
+    fn instant(&mut self, name: &str, sent_at: Timestamp) -> Result<Option<Timestamp>> {
+        let parsed = match self.take(name) {
+            None => return Ok(None),
+            Some(Value::String(text)) => text.parse().ok(),
+            Some(value) => value
+                .as_f64()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .map(|delay| sent_at + delay),
+        };
+        let wanted = "an ISO 8601 date-time such as 2026-03-01T12:00:00Z, or seconds from now";
+        parsed.map(Some).ok_or_else(|| wrong(name, wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const SENT: Timestamp = Timestamp::from_millis(1_772_366_400_000);
+
+    fn decode(body: &str) -> Result<Message, String> {
+        Message::decode(body, "mid-1", SENT).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_least_by_hand_is_enough() {
+        let message = decode(r#"{"task": "add", "args": [2, 3]}"#).unwrap();
+        let mut wanted = Message::new("mid-1", "add");
+        wanted.args = vec![2.into(), 3.into()];
+        assert_eq!(message, wanted);
+        assert_eq!(message.root(), "mid-1");
+    }
+
+    #[test]
+    fn what_is_written_is_read_back_with_what_is_unknown() {
+        let body = json!({
+            "v": 1, "id": "a", "task": "t", "args": [1], "kwargs": {"k": null},
+            "eta": "2026-03-01T12:00:00.000Z", "expires": "2026-03-01T13:00:00.000Z",
+            "retries": 2, "attempt": 3, "priority": 9, "time_limit": 1.5, "soft_time_limit": 1.0,
+            "ignore_result": true, "root_id": "r", "parent_id": "p", "hops": 4,
+            "headers": {"tenant": "x"}, "trace": "00-…", "colour": "green"
+        });
+        let message = decode(&body.to_string()).unwrap();
+        assert_eq!(message.extra["colour"], "green");
+        let again: Value = serde_json::from_str(&message.encode().unwrap()).unwrap();
+        assert_eq!(again, body);
+    }
+
+    #[test]
+    fn relative_times_count_from_the_send() {
+        let message = decode(r#"{"task": "t", "countdown": 90, "expires": 0.5}"#).unwrap();
+        assert_eq!(message.eta, Some(SENT + Duration::from_secs(90)));
+        assert_eq!(message.expires, Some(SENT + Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases = [
+            ("{\n  \"task\": oops", "the message is no JSON at line 2, column 11"),
+            ("[1]", "the message is JSON but no object: write {\"task\": \"name\", \"args\": []}"),
+            ("{}", "the message has no field `task`"),
+            (r#"{"task": 7}"#, "the message's field `task` must be a text"),
+            (r#"{"task": "t", "args": {}}"#, "the message's field `args` must be a list"),
+            (r#"{"task": "t", "priority": 10}"#, "the message's field `priority` must be a whole number from 0 to 9"),
+            (r#"{"task": "t", "countdown": -1}"#, "the message's field `countdown` must be a number of seconds, 0 or more"),
+            (r#"{"task": "t", "chain": []}"#, "this worker can't act on the field `chain` yet"),
+            (r#"{"task": "t", "v": 2}"#, "the message is of version 2; this worker reads version 1"),
+        ];
+        for (body, message) in cases {
+            assert_eq!(decode(body), Err(message.to_owned()), "{body}");
+        }
+    }
+
+    #[test]
+    fn noncharacters_are_escaped_for_sqs() {
+        let mut message = Message::new("a", "t");
+        message.args = vec!["\u{fffe}\u{ffff}é".into()];
+        let body = message.encode().unwrap();
+        assert!(!body.contains(['\u{fffe}', '\u{ffff}']));
+        assert_eq!(Message::decode(&body, "", SENT).unwrap(), message);
+    }
+
+    #[test]
+    fn too_large_says_the_limit() {
+        let mut message = Message::new("a", "t");
+        message.args = vec!["x".repeat(BATCH_BYTES).into()];
+        let error = message.encode().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::TooLarge);
+        assert!(error.to_string().contains("1048576"), "{error}");
+    }
+
+    #[test]
+    fn a_kept_message_comes_back() {
+        let body = r#"{"task":"add"}"#;
+        assert_eq!(decompress(&compress(body)).unwrap(), body);
+        assert_eq!(decompress(b"no gzip").unwrap_err().kind(), ErrorKind::Decode);
+    }
+}
