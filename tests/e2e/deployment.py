@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import boto3
@@ -26,6 +27,7 @@ from e2e.wire import SAFE
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / ".aws-sam" / "build"
 FINAL = ("SUCCESS", "FAILURE", "REVOKED", "IGNORED")
+Found = TypeVar("Found")
 TIMEOUT = 10
 VISIBILITY = 12
 PARAMETERS = {
@@ -61,7 +63,7 @@ def build() -> None:
     sam("build", "--parameter-overrides", *overrides)
 
 
-def until[T](seconds: float, look: Callable[[], T | None], what: str, pause: float = 0.1) -> T:
+def until(seconds: float, look: Callable[[], Found], what: str, pause: float = 0.1) -> Found:
     """The first answer of `look` that isn't None or false."""
     deadline = time.monotonic() + seconds
     while True:
