@@ -242,6 +242,11 @@ class Stack:
         """The consumer's line about each of its batches: received, acked, returned, request_id."""
         return [line for line in self.log_lines() if line.get("message") == "batch"]
 
+    def batches_after(self, known: list[dict]) -> list[dict]:
+        """The batches that aren't among the `known` ones. A batch is logged when it is done."""
+        ids = {line["request_id"] for line in known}
+        return [line for line in self.batches() if line["request_id"] not in ids]
+
     # ----------------------------------------------------------------------------------------- HTTP API
 
     def http(self, method: str, path: str, body: object = None, signed: bool = True) -> tuple[int, dict, str]:
