@@ -11,6 +11,9 @@ from e2e.deployment import ROOT, Stack
 from e2e.emulator import Ministack, free_port
 from e2e.wire import Wire
 
+# Whether every test of this folder runs.
+WHOLE = pytest.StashKey[bool]()
+
 
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[tuple[Ministack, Wire]]:
@@ -44,7 +47,24 @@ def wire(emulator: tuple[Ministack, Wire]) -> Wire:
     return emulator[1]
 
 
+@pytest.fixture(scope="session")
+def whole_run(request: pytest.FixtureRequest) -> bool:
+    return request.config.stash[WHOLE]
+
+
 @pytest.fixture
 def new_id():
     """Task ids that no other test has, with a word to find them by."""
     return lambda word: f"{word}-{secrets.token_hex(4)}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "last: runs after all others, and looks at what they did")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    files = {item.path for item in items}
+    here = {path for path in (ROOT / "tests" / "e2e").glob("test_*.py")}
+    session.config.stash[WHOLE] = here <= files and not session.config.option.keyword

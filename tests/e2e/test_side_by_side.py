@@ -7,8 +7,9 @@ def test_two_stacks_share_nothing(stack, emulator, new_id):
     other = Stack("sedano-two", emulator[0].url).deploy(BeatState="DISABLED", DailyAddState="DISABLED")
     shared = set(stack.outputs.values()) & set(other.outputs.values())
     assert not shared, shared
-    ours, theirs = set(stack.physical().values()), set(other.physical().values())
-    assert not ours & theirs, ours & theirs
+    for kind in ("SQS::Queue", "DynamoDB::Table", "Lambda::Function", "IAM::Role", "Events::Rule", "Logs::LogGroup"):
+        ours, theirs = stack.resources(f"AWS::{kind}"), other.resources(f"AWS::{kind}")
+        assert ours and len(ours) == len(theirs) and not set(ours) & set(theirs), kind
 
     task_id = new_id("two")
     other.send({"task": "add", "args": [2, 3], "id": task_id})
