@@ -36,7 +36,6 @@ PARAMETERS = {
     "VisibilityTimeout": str(VISIBILITY),
     "UnknownTaskGrace": "2",
     "DailyAddSchedule": "rate(1 minute)",
-    "LogLevel": "DEBUG",
 }
 
 
@@ -59,7 +58,7 @@ def sam(*arguments: str, **environment: str) -> str:
 
 
 def build() -> None:
-    overrides = [f"{name}={value}" for name, value in PARAMETERS.items()]
+    overrides = [f'{name}="{value}"' for name, value in PARAMETERS.items()]
     sam("build", "--parameter-overrides", *overrides)
 
 
@@ -99,7 +98,7 @@ class Stack:
         return client
 
     def deploy(self, **parameters: str) -> "Stack":
-        overrides = [f"{name}={value}" for name, value in (PARAMETERS | parameters).items()]
+        overrides = [f'{name}="{value}"' for name, value in (PARAMETERS | parameters).items()]
         sam(
             "deploy", "--stack-name", self.name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
             "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset",

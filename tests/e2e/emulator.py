@@ -44,10 +44,11 @@ class Ministack:
             "AUTH": "true",
             "AWS_ENDPOINT_URL": endpoint,
             "AWS_LAMBDA_LOG_FORMAT": "JSON",
-            "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
+            "AWS_LAMBDA_LOG_LEVEL": "INFO",
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(port),
             "IOT_MTLS_ENABLED": "0",
+            "SFTP_ENABLED": "0",
             "TMPDIR": str(temporary),
         }
         with self.log.open("w") as log:
