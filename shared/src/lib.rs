@@ -1,11 +1,45 @@
 //! Sedano is Celery for AWS serverless: the broker is SQS, the workers are Lambda functions, the
 //! result backend is DynamoDB, beat is EventBridge.
 
+mod app;
+mod batches;
+mod bind;
 mod config;
+mod context;
 mod error;
+mod failure;
+mod id;
+mod message;
+mod options;
 pub mod ports;
+mod record;
+mod result;
+mod signature;
+mod task;
 mod time;
 
+pub use app::App;
 pub use config::{Config, StoreWrites};
+pub use context::Context;
 pub use error::{Error, ErrorKind, Result};
+pub use failure::{
+    BoxError, Class, Classified, Failure, Panicked, ResultExt, SoftTimeLimit, TaskError, TimeLimit,
+};
+pub use message::{Message, VERSION};
+pub use options::{Backoff, Options};
+pub use record::{Attempt, Record, State};
+pub use result::{AsyncResult, Get, ResultError};
+pub use signature::Signature;
+pub use task::{Param, StateType, Task, TaskDef, TaskReturn, Tasks};
 pub use time::Timestamp;
+
+/// What is in scope inside `#[task(…)]`: ways to say durations and backoffs.
+pub mod scope {
+    pub use crate::options::{exponential, hours, mins, secs};
+}
+
+/// For the code that the macros write.
+#[doc(hidden)]
+pub mod __private {
+    pub use serde::{Deserialize, Serialize};
+}

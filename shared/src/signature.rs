@@ -36,7 +36,10 @@ pub struct Signature<In, Out> {
 
 impl<In, Out> Clone for Signature<In, Out> {
     fn clone(&self) -> Self {
-        Self { call: self.call.clone(), types: PhantomData }
+        Self {
+            call: self.call.clone(),
+            types: PhantomData,
+        }
     }
 }
 
@@ -106,10 +109,15 @@ impl<Out> Signature<(), Out> {
             Ok(Value::Object(kwargs)) => Ok((Args::new(), kwargs)),
             // A unit struct: a task without parameters.
             Ok(Value::Null) => Ok((Args::new(), Kwargs::new())),
-            Ok(other) => Err(format!("the task must be a struct with named fields, not {other}")),
+            Ok(other) => Err(format!(
+                "the task must be a struct with named fields, not {other}"
+            )),
             Err(error) => Err(error.to_string()),
         };
-        Self { call, types: PhantomData }
+        Self {
+            call,
+            types: PhantomData,
+        }
     }
 
     /// A call of a task that is known by name only: its arguments are checked by the worker.
@@ -121,7 +129,10 @@ impl<Out> Signature<(), Out> {
     /// # let _: Signature<(), serde_json::Value> = call;
     /// ```
     pub fn named(task: impl Into<String>) -> Signature<(), Value> {
-        Signature { call: Call::named(task), types: PhantomData }
+        Signature {
+            call: Call::named(task),
+            types: PhantomData,
+        }
     }
 }
 
@@ -246,7 +257,10 @@ impl Call {
     /// The arguments, or what was wrong with them.
     pub(crate) fn take_arguments(&mut self) -> Result<(Args, Kwargs)> {
         std::mem::replace(&mut self.arguments, Ok((Args::new(), Kwargs::new()))).map_err(|what| {
-            let message = format!("an argument of `{}` can't be written as JSON: {what}", self.task);
+            let message = format!(
+                "an argument of `{}` can't be written as JSON: {what}",
+                self.task
+            );
             Error::new(ErrorKind::Encode, message)
         })
     }
