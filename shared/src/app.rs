@@ -171,7 +171,7 @@ impl App {
         let options = call
             .options
             .or_else(|| tasks.find(&call.task).map(|def| def.options))
-            .unwrap_or(Options::new());
+            .unwrap_or_default();
         let (args, kwargs) = call.take_arguments()?;
         check_limits(&call, &options)?;
         if call.hops > MAX_HOPS {

@@ -32,6 +32,9 @@ mod tests {
     fn derived_ids_are_stable_and_tell_their_parts_apart() {
         assert_eq!(derived(&["a", "1"]), derived(&["a", "1"]));
         assert_ne!(derived(&["a", "1"]), derived(&["a1"]));
-        assert_eq!(derived(&["report", "0"]), "");
+        assert_eq!(
+            derived(&["report", "0"]),
+            "d0fa19bb-8517-53ce-8c76-a318dd3c1a70"
+        );
     }
 }

@@ -6,6 +6,7 @@ mod batches;
 mod bind;
 mod config;
 mod context;
+mod engine;
 mod error;
 mod failure;
 mod id;
@@ -17,6 +18,7 @@ mod result;
 mod signature;
 mod task;
 mod time;
+mod worker;
 
 pub use app::App;
 pub use config::{Config, StoreWrites};
@@ -32,6 +34,7 @@ pub use result::{AsyncResult, Get, ResultError};
 pub use signature::Signature;
 pub use task::{Param, StateType, Task, TaskDef, TaskReturn, Tasks};
 pub use time::Timestamp;
+pub use worker::{Disposition, Invocation, Worker};
 
 /// What is in scope inside `#[task(…)]`: ways to say durations and backoffs.
 pub mod scope {

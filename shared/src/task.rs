@@ -303,7 +303,10 @@ impl<const N: usize> From<[TaskDef; N]> for Tasks {
 }
 
 /// The candidate nearest to what was written, if one is near enough to be meant.
-pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    written: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     candidates
         .map(|candidate| (strsim::jaro_winkler(written, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.7)
