@@ -3,6 +3,7 @@
 
 mod app;
 mod batches;
+pub mod beat;
 mod bind;
 mod config;
 mod context;
@@ -10,6 +11,8 @@ mod engine;
 mod error;
 mod failure;
 mod id;
+#[cfg(feature = "lambda")]
+pub mod lambda;
 mod message;
 mod options;
 pub mod ports;
