@@ -2,10 +2,15 @@
 //! result backend is DynamoDB, beat is EventBridge.
 
 mod config;
+mod entropy;
 mod error;
+mod limits;
+pub mod memory;
+mod plan;
 pub mod ports;
 mod time;
 
 pub use config::{Config, StoreWrites};
+pub use entropy::{OsEntropy, SeededEntropy};
 pub use error::{Error, ErrorKind, Result};
 pub use time::Timestamp;
