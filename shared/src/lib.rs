@@ -8,13 +8,17 @@ mod bind;
 mod config;
 mod context;
 mod engine;
+mod entropy;
 mod error;
 mod failure;
 mod id;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+mod limits;
+pub mod memory;
 mod message;
 mod options;
+mod plan;
 pub mod ports;
 mod record;
 mod result;
@@ -26,6 +30,7 @@ mod worker;
 pub use app::App;
 pub use config::{Config, StoreWrites};
 pub use context::Context;
+pub use entropy::{OsEntropy, SeededEntropy};
 pub use error::{Error, ErrorKind, Result};
 pub use failure::{
     BoxError, Class, Classified, Failure, Panicked, ResultExt, SoftTimeLimit, TaskError, TimeLimit,
