@@ -18,12 +18,13 @@ pub async fn quiet_add(x: i64, y: i64) -> Result<i64, TaskError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sedano::Task;
+    use sedano::{Options, Task};
 
     #[tokio::test]
     async fn they_are_as_cheap_as_they_say() {
-        assert!(idempotent_add::OPTIONS.idempotent && !idempotent_add::OPTIONS.ignore_result);
-        assert!(quiet_add::OPTIONS.idempotent && quiet_add::OPTIONS.ignore_result);
+        let saves = |options: Options| (options.idempotent, options.ignore_result);
+        assert_eq!(saves(idempotent_add::OPTIONS), (true, false));
+        assert_eq!(saves(quiet_add::OPTIONS), (true, true));
         assert_eq!(
             idempotent_add(2, 3).await.unwrap(),
             quiet_add(4, 1).await.unwrap()

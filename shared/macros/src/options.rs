@@ -26,14 +26,15 @@ struct Setting {
     value: Option<Expr>,
 }
 
+const FORM: &str = "an option is `key = value` or `key`; the task's name is `name = \"…\"`";
+
 impl Parse for Options {
     fn parse(input: ParseStream<'_>) -> Result<Self> {
         let mut options = Options::default();
         let mut seen = BTreeSet::new();
         while !input.is_empty() {
             if input.peek(Lit) {
-                let message = "an option is `key = value`; the task's name is `name = \"…\"`";
-                return Err(input.error(message));
+                return Err(input.error(FORM));
             }
             let key = input.call(Ident::parse_any)?;
             let value = input
@@ -48,8 +49,10 @@ impl Parse for Options {
                 "alias" => options.aliases = texts(&key, value)?,
                 _ => options.settings.push(Setting { key, value }),
             }
-            if !input.is_empty() {
-                input.parse::<Token![,]>()?;
+            match input.peek(Token![,]) {
+                true => drop(input.parse::<Token![,]>()?),
+                false if input.is_empty() => {}
+                false => return Err(input.error(FORM)),
             }
         }
         Ok(options)
@@ -183,17 +186,16 @@ mod tests {
 
     #[test]
     fn mistakes_are_named() {
-        let error = |options| parse(options).err().unwrap();
+        let error = |options: &str| parse(options).err().unwrap();
         assert_eq!(
             error("queue = \"a\", queue = \"b\""),
             "`queue` is set twice"
         );
         assert_eq!(error("name"), "`name` is written out: `name = \"…\"`");
         assert_eq!(error("name = \"\""), "`name` can't be empty");
-        assert_eq!(
-            error("\"add\""),
-            "an option is `key = value`; the task's name is `name = \"…\"`"
-        );
+        for form in ["\"add\"", "queue(\"io\")", "queue: \"io\""] {
+            assert_eq!(error(form), FORM);
+        }
         let options = parse("alias = [\"a\", \"a\"]").unwrap();
         assert_eq!(
             options.check_names("b").unwrap_err().to_string(),

@@ -131,9 +131,10 @@ fn param(input: &mut FnArg) -> Result<Param> {
         }
     };
     let [ctx, state, default] = ["ctx", "state", "default"].map(|name| strip(typed, name));
-    if let Some(other) = typed.attrs.first() {
+    if let Some(other) = typed.attrs.iter().position(|attribute| !is_lint(attribute)) {
+        // Off it comes: rustc would find it wrong a second time.
         return Err(Error::new_spanned(
-            other,
+            typed.attrs.remove(other),
             "a task's parameters know `#[ctx]`, `#[state]` and `#[default]`",
         ));
     }
@@ -180,6 +181,11 @@ fn param(input: &mut FnArg) -> Result<Param> {
     } else {
         Param::State(ty)
     })
+}
+
+fn is_lint(attribute: &Attribute) -> bool {
+    let levels = ["allow", "expect", "warn", "deny", "forbid"];
+    levels.iter().any(|level| attribute.path().is_ident(level))
 }
 
 /// Takes the attribute of this name off.

@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::{Parse, ParseStream};
 use syn::spanned::Spanned;
 use syn::{
-    Attribute, Error, Expr, Ident, Lit, Meta, Result, ReturnType, Safety, Signature, Token, Type,
+    Attribute, Error, Expr, Ident, Lit, Meta, Result, ReturnType, Safety, Signature, Token,
     Visibility,
 };
 
@@ -74,7 +74,7 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     };
     // Before anything can fail: rustc doesn't know the parameters' attributes.
     let params = params::take(&mut function.sig.inputs);
-    let task = check(&function.sig).and_then(|()| {
+    let task = check(&mut function.sig).and_then(|()| {
         let options = syn::parse2(options)?;
         Task::new(&function, options, params?)
     });
@@ -85,9 +85,9 @@ pub(crate) fn expand(options: TokenStream, item: TokenStream) -> TokenStream {
     quote!(#function #rest)
 }
 
-/// What a function must be, apart from its parameters.
-fn check(sig: &Signature) -> Result<()> {
-    if let Some(constness) = sig.constness {
+/// What a function must be, apart from its parameters. What rustc would call wrong again is taken off.
+fn check(sig: &mut Signature) -> Result<()> {
+    if let Some(constness) = sig.constness.take() {
         return Err(Error::new(
             constness.span,
             "a task can't be `const`: it runs in a worker",
@@ -120,7 +120,7 @@ fn check(sig: &Signature) -> Result<()> {
             "a task can't be generic: it needs no `where`",
         ));
     }
-    if let Some(variadic) = &sig.variadic {
+    if let Some(variadic) = sig.variadic.take() {
         return Err(Error::new_spanned(
             variadic,
             "a task's parameters are named: take a `Vec`",
@@ -166,6 +166,23 @@ impl<'a> Task<'a> {
         })
     }
 
+    /// What rustc finds wrong with the return type is shown there, and shown once.
+    fn at_output(&self) -> Span {
+        match &self.function.sig.output {
+            ReturnType::Type(_, ty) => located(ty),
+            ReturnType::Default => located(self.ident()),
+        }
+    }
+
+    /// The return type, as what a task may return.
+    fn returned(&self) -> TokenStream {
+        let ty = match &self.function.sig.output {
+            ReturnType::Type(_, ty) => ty.to_token_stream(),
+            ReturnType::Default => quote!(()),
+        };
+        quote_spanned!(self.at_output()=> <#ty as ::sedano::TaskReturn>)
+    }
+
     /// The call by name: a struct whose fields are the arguments.
     fn call(&self) -> TokenStream {
         let (ident, vis) = (self.ident(), &self.function.vis);
@@ -206,10 +223,6 @@ impl<'a> Task<'a> {
             Param::State(ty) => Some(quote_spanned!(ty.span()=> ::sedano::StateType::of::<#ty>())),
             Param::Wire(_) | Param::Context(_) => None,
         });
-        let output = match &self.function.sig.output {
-            ReturnType::Type(_, ty) => (**ty).clone(),
-            ReturnType::Default => Type::Tuple(syn::parse_quote!(())),
-        };
         // Located at the user's tokens, so that what rustc finds wrong is shown there.
         let ctx = Ident::new("ctx", Span::mixed_site());
         let arguments = self.params.iter().map(|param| match param {
@@ -218,6 +231,11 @@ impl<'a> Task<'a> {
             Param::State(ty) => quote_spanned!(located(ty)=> #ctx.state::<#ty>()),
         });
         let run = Ident::new("run", located(ident));
+        let returned = self.returned();
+        let at = self.at_output();
+        let returns = quote_spanned!(at=>
+            ::core::result::Result<Self::Output, ::sedano::TaskError>
+        );
         quote! {
             #[automatically_derived]
             impl ::sedano::Task for #ident {
@@ -226,12 +244,12 @@ impl<'a> Task<'a> {
                 const PARAMS: &'static [::sedano::Param] = &[#(#params),*];
                 const OPTIONS: ::sedano::Options = #options;
                 const STATE: &'static [::sedano::StateType] = &[#(#states),*];
-                type Output = <#output as ::sedano::TaskReturn>::Output;
+                type Output = #returned::Output;
                 async fn #run(
                     self,
                     #ctx: &::sedano::Context,
-                ) -> ::core::result::Result<Self::Output, ::sedano::TaskError> {
-                    ::sedano::TaskReturn::into_result(#ident(#(#arguments),*).await)
+                ) -> #returns {
+                    #returned::into_result(#ident(#(#arguments),*).await)
                 }
             }
         }
@@ -242,13 +260,17 @@ impl<'a> Task<'a> {
         let (ident, vis) = (self.ident(), &self.function.vis);
         let fields: Vec<_> = self.wires().map(|wire| &wire.field).collect();
         let types = self.wires().map(|wire| &wire.ty);
+        let s = Ident::new("s", located(ident));
+        let returns = quote_spanned!(self.at_output()=>
+            ::sedano::Signature<(), <Self as ::sedano::Task>::Output>
+        );
         let defaults = self.wires().filter_map(Wire::default_item);
         quote! {
             impl #ident {
                 /// A call of this task, its arguments by position; not sent yet.
-                #vis fn s(
+                #vis fn #s(
                     #(#fields: #types),*
-                ) -> ::sedano::Signature<(), <Self as ::sedano::Task>::Output> {
+                ) -> #returns {
                     ::sedano::Signature::new(Self { #(#fields),* })
                 }
                 #(#defaults)*
