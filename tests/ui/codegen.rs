@@ -62,6 +62,54 @@ async fn r#match(r#type: String) -> Result<String, String> {
     Err(r#type)
 }
 
+/// What the macro adds is quiet in a crate that is stricter than this one.
+mod strict {
+    #![deny(warnings, clippy::nursery, clippy::pedantic)]
+    #![deny(clippy::exhaustive_structs, clippy::missing_docs_in_private_items)]
+
+    use sedano::{Context, TaskError};
+
+    /// Has more arguments than a function should.
+    #[sedano::task(max_retries = 3, backoff = exponential(secs(1)))]
+    #[expect(
+        clippy::fn_params_excessive_bools,
+        clippy::too_many_arguments,
+        reason = "said of the function, and not again of what belongs to it"
+    )]
+    pub async fn long(
+        #[ctx] ctx: &Context,
+        #[state] db: &super::Db,
+        wide: bool,
+        long: bool,
+        high: bool,
+        deep: bool,
+        #[default] name: String,
+        #[default = "mm".to_owned()] unit: String,
+    ) -> Result<usize, TaskError> {
+        let set = [wide, long, high, deep].iter().filter(|set| **set).count();
+        Ok(set + name.len() + unit.len() + ctx.id().len() + usize::from(db.rows > 0))
+    }
+
+    /// Is never sent.
+    #[deprecated = "there is nothing to do"]
+    #[sedano::task]
+    pub async fn old() {}
+
+    /// Isn't there: what the macro adds isn't either.
+    #[sedano::task]
+    #[cfg(windows)]
+    #[cfg(not(windows))]
+    pub async fn absent(what: NoSuchType) {}
+}
+
+#[test]
+fn a_strict_crate_has_tasks() {
+    assert_eq!(strict::long::PARAMS.len(), 6);
+    #[expect(deprecated, reason = "the call is as deprecated as the function")]
+    let name = strict::old::NAME;
+    assert_eq!(name, "old");
+}
+
 #[test]
 fn names_and_aliases() {
     assert_eq!(

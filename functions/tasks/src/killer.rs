@@ -12,8 +12,8 @@ impl Killer {
         Self(Box::new(|| std::process::abort()))
     }
 
-    /// Calls `kill`, which must see to it that the whole batch is dropped as it is, mid-way: after
-    /// it, the task that crashed never goes on.
+    /// Calls `kill`, which must see to it that the future of the batch is dropped as it is, mid-way:
+    /// the task that crashed waits for that and never goes on. Each simulated worker has its own.
     pub fn of_a_simulated_worker(kill: impl Fn() + Send + Sync + 'static) -> Self {
         Self(Box::new(kill))
     }

@@ -292,7 +292,9 @@ impl ToTokens for Task<'_> {
                 #(#cfgs)*
                 #[allow(
                     clippy::all,
+                    clippy::nursery,
                     clippy::pedantic,
+                    clippy::restriction,
                     dead_code,
                     deprecated,
                     missing_docs,
