@@ -39,6 +39,7 @@ pub use message::{Message, VERSION};
 pub use options::{Backoff, Options};
 pub use record::{Attempt, Record, State};
 pub use result::{AsyncResult, Get, ResultError};
+pub use sedano_macros::task;
 pub use signature::Signature;
 pub use task::{Param, StateType, Task, TaskDef, TaskReturn, Tasks};
 pub use time::Timestamp;
@@ -52,5 +53,5 @@ pub mod scope {
 /// For the code that the macros write.
 #[doc(hidden)]
 pub mod __private {
-    pub use serde::{Deserialize, Serialize};
+    pub use serde::{self, Deserialize, Serialize};
 }

@@ -317,7 +317,7 @@ pub(crate) fn nearest<'a>(
 /// Lists tasks by the names of their functions or types: `tasks![add, mul, Charge]`.
 #[macro_export]
 macro_rules! tasks {
-    ($($task:path),* $(,)?) => {
+    ($($task:ty),* $(,)?) => {
         $crate::Tasks::new([$($crate::TaskDef::of::<$task>()),*])
     };
 }
