@@ -65,6 +65,10 @@ async fn r#match(r#type: String) -> Result<String, String> {
 /// What the macro adds is quiet in a crate that is stricter than this one.
 mod strict {
     #![deny(warnings, clippy::nursery, clippy::pedantic)]
+    #![allow(
+        clippy::redundant_pub_crate,
+        reason = "contradicts rustc's unreachable_pub"
+    )]
     #![deny(clippy::exhaustive_structs, clippy::missing_docs_in_private_items)]
 
     use sedano::{Context, TaskError};
@@ -76,7 +80,7 @@ mod strict {
         clippy::too_many_arguments,
         reason = "said of the function, and not again of what belongs to it"
     )]
-    pub async fn long(
+    pub(super) async fn long(
         #[ctx] ctx: &Context,
         #[state] db: &super::Db,
         wide: bool,
@@ -93,13 +97,13 @@ mod strict {
     /// Is never sent.
     #[deprecated = "there is nothing to do"]
     #[sedano::task]
-    pub async fn old() {}
+    pub(super) async fn old() {}
 
     /// Isn't there: what the macro adds isn't either.
     #[sedano::task]
     #[cfg(windows)]
     #[cfg(not(windows))]
-    pub async fn absent(what: NoSuchType) {}
+    pub(super) async fn absent(what: NoSuchType) {}
 }
 
 #[test]
