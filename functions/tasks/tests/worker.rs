@@ -2,18 +2,31 @@
 
 #![expect(clippy::unwrap_used, reason = "what the tests call is test code too")]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use sedano::memory::Memory;
+use sedano::memory::{Memory, TokioClock};
 use sedano::ports::QueueName;
-use sedano::{App, AsyncResult, Config, Failure, Record, Signature, State, Worker};
+use sedano::{
+    App, AsyncResult, Config, Failure, Record, SeededEntropy, Signature, State, Timestamp, Worker,
+};
 use sedano_tasks::{Killer, all, arithmetic, cheap, echo, failing, time, words};
 use serde_json::json;
+use tokio::sync::Notify;
+
+/// The same in every run.
+fn app() -> App {
+    let (config, clock) = (
+        Config::memory(),
+        TokioClock::starting_at(Timestamp::default()),
+    );
+    let memory = Memory::with(&config, Arc::new(clock), Arc::new(SeededEntropy::new(1)));
+    App::new(memory.ports(), config).tasks(all())
+}
 
 fn worker() -> Worker {
-    let config = Config::memory();
-    let app = App::new(Memory::new(&config).ports(), config).tasks(all());
-    let worker = Worker::new(app).state(Killer::of_a_simulated_worker(|| {}));
+    let worker = Worker::new(app()).state(Killer::of_a_simulated_worker(|| {}));
     worker.check().unwrap();
     worker
 }
@@ -105,4 +118,68 @@ async fn three_retries_are_four_runs() {
         (failed.retries, failed.message.as_str()),
         (3, "run 4 failed")
     );
+}
+
+/// A worker that dies with `crash` and is started again, until all is final: what a crash does to
+/// its neighbours, and what becomes of the one that crashes whenever it runs.
+#[tokio::test(start_paused = true)]
+async fn a_crash_is_told_apart_from_its_neighbours() {
+    let died = Arc::new(Notify::new());
+    let deaths = Arc::new(AtomicU32::new(0));
+    let killer = {
+        let (died, deaths) = (died.clone(), deaths.clone());
+        Killer::of_a_simulated_worker(move || {
+            deaths.fetch_add(1, Ordering::Relaxed);
+            died.notify_one();
+        })
+    };
+    let app = app();
+    let worker = Worker::new(app.clone()).state(killer);
+    let crash = app.send(failing::crash::s()).await.unwrap();
+    let mut others = Vec::new();
+    for result in app
+        .send_many((0..9).map(|n| arithmetic::add::s(n, n)))
+        .await
+    {
+        others.push(result.unwrap());
+    }
+
+    let (queue, quarantine) = (
+        QueueName::new(QueueName::DEFAULT),
+        QueueName::new(QueueName::QUARANTINE),
+    );
+    let minute = Duration::from_secs(60);
+    let finished = async {
+        for other in &others {
+            app.wait(other.id(), 60 * minute).await.unwrap();
+        }
+        app.wait(crash.id(), 60 * minute).await.unwrap()
+    };
+    let living = async {
+        loop {
+            // Dropping what runs is the death of the worker.
+            tokio::select! {
+                biased;
+                () = died.notified() => {}
+                stopped = worker.poll(&queue, 10, minute) => unreachable!("{stopped:?}"),
+                stopped = worker.poll(&quarantine, 1, minute) => unreachable!("{stopped:?}"),
+            }
+        }
+    };
+    let crashed = tokio::select! {
+        biased;
+        crashed = finished => crashed,
+        () = living => unreachable!("it goes on for ever"),
+    };
+
+    let error = crashed.error.unwrap();
+    assert_eq!(
+        (crashed.status, error.kind.as_str()),
+        (State::Failure, "WorkerLost")
+    );
+    // One in company, which says nothing about who did it, and three alone.
+    assert_eq!(deaths.load(Ordering::Relaxed), 4);
+    for (n, other) in (0..9).zip(&others) {
+        assert_eq!(other.get().await.unwrap(), n + n);
+    }
 }
