@@ -226,10 +226,10 @@ impl<'a> Batch<'a> {
                     .await;
             }
         };
-        let home = match &message.queue {
-            Some(queue) => QueueName::new(queue),
-            None => delivery.queue.clone(),
-        };
+        let queues = &self.worker.app().config().queues;
+        let home = message.queue.as_deref().map(QueueName::new);
+        let home = home.filter(|queue| queues.contains_key(queue));
+        let home = home.unwrap_or_else(|| delivery.queue.clone());
         let owner = format!("{}/{place}", self.invocation.id);
         let mut job = Job {
             delivery,
