@@ -49,9 +49,15 @@ pub enum StoreWrites {
 impl Config {
     /// Settings for ports in memory: the three queues and the defaults.
     pub fn memory() -> Self {
-        let queues = [QueueName::DEFAULT, QueueName::QUARANTINE, QueueName::DEAD_LETTERS];
+        let queues = [
+            QueueName::DEFAULT,
+            QueueName::QUARANTINE,
+            QueueName::DEAD_LETTERS,
+        ];
         Self {
-            queues: queues.map(|name| (name.into(), format!("memory:{name}"))).into(),
+            queues: queues
+                .map(|name| (name.into(), format!("memory:{name}")))
+                .into(),
             results_table: "results".to_owned(),
             state_table: "state".to_owned(),
             result_expires: Duration::from_secs(86_400),
@@ -66,7 +72,10 @@ impl Config {
     /// # Errors
     /// `Config`, with the variable's name and what it should hold.
     pub fn from_env() -> Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this module is where settings are read")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this module is where settings are read"
+        )]
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
@@ -86,10 +95,15 @@ impl Config {
         let queues_text = settings.text("SEDANO_QUEUES", QUEUES)?;
         let by_name: BTreeMap<String, String> = serde_json::from_str(&queues_text)
             .map_err(|error| wrong("SEDANO_QUEUES", QUEUES).caused_by(error))?;
-        let queues: BTreeMap<QueueName, String> =
-            by_name.into_iter().map(|(name, url)| (QueueName::new(name), url)).collect();
+        let queues: BTreeMap<QueueName, String> = by_name
+            .into_iter()
+            .map(|(name, url)| (QueueName::new(name), url))
+            .collect();
         if !queues.contains_key(&QueueName::new(QueueName::DEFAULT)) {
-            return Err(Error::new(ErrorKind::Config, "SEDANO_QUEUES has no queue named `default`"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                "SEDANO_QUEUES has no queue named `default`",
+            ));
         }
         Ok(Self {
             queues,
@@ -110,14 +124,18 @@ impl Config {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
-const QUEUES: &str = r#"a JSON object of queue names and URLs such as {"default": "https://sqs.…"}"#;
+const QUEUES: &str =
+    r#"a JSON object of queue names and URLs such as {"default": "https://sqs.…"}"#;
 
 struct Settings<'a, F>(&'a F);
 
 impl<F: Fn(&str) -> Option<String>> Settings<'_, F> {
     fn text(&self, name: &str, wanted: &str) -> Result<String> {
         self.0(name).filter(|text| !text.is_empty()).ok_or_else(|| {
-            Error::new(ErrorKind::Config, format!("{name} is not set: it must be {wanted}"))
+            Error::new(
+                ErrorKind::Config,
+                format!("{name} is not set: it must be {wanted}"),
+            )
         })
     }
 
@@ -142,7 +160,10 @@ mod tests {
 
     fn config(pairs: &[(&str, &str)]) -> Result<Config, String> {
         let lookup = |name: &str| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
         };
         Config::from_lookup(lookup).map_err(|error| error.to_string())
     }
@@ -166,15 +187,25 @@ mod tests {
         for missing in 0..LEAST.len() {
             let mut pairs = LEAST.to_vec();
             let (name, _) = pairs.remove(missing);
-            assert!(config(&pairs).unwrap_err().starts_with(&format!("{name} is not set")));
+            assert!(
+                config(&pairs)
+                    .unwrap_err()
+                    .starts_with(&format!("{name} is not set"))
+            );
         }
         let with = |extra| config(&[LEAST.as_slice(), &[extra]].concat()).unwrap_err();
         assert_eq!(
             with(("SEDANO_RESULT_EXPIRES", "soon")),
             "SEDANO_RESULT_EXPIRES must be a whole number of seconds"
         );
-        assert_eq!(with(("SEDANO_STORE_WRITES", "x")), "SEDANO_STORE_WRITES must be `batch` or `single`");
+        assert_eq!(
+            with(("SEDANO_STORE_WRITES", "x")),
+            "SEDANO_STORE_WRITES must be `batch` or `single`"
+        );
         let queues = [("SEDANO_QUEUES", r#"{"other": "u"}"#), LEAST[1], LEAST[2]];
-        assert_eq!(config(&queues).unwrap_err(), "SEDANO_QUEUES has no queue named `default`");
+        assert_eq!(
+            config(&queues).unwrap_err(),
+            "SEDANO_QUEUES has no queue named `default`"
+        );
     }
 }
