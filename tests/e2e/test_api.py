@@ -1,6 +1,7 @@
 """The HTTP API as it is deployed: API Gateway, then the producer or the console."""
 
 import json
+import re
 
 import pytest
 
@@ -54,7 +55,7 @@ def test_revoked_before_it_started_it_never_runs(stack):
     with stack.held():
         _, sent, _ = stack.http("POST", "/tasks/add", {"args": [2, 3]})
         status, answer, _ = stack.http("POST", f"/tasks/{sent['id']}/revoke")
-        assert status in (200, 202), answer
+        assert (status, answer["status"]) == (200, "REVOKED"), answer
         _, answer, _ = stack.http("GET", f"/tasks/{sent['id']}")
         assert answer["status"] == "REVOKED", answer
     stack.wait_until_empty(30)
@@ -78,13 +79,15 @@ def test_the_queues_and_what_they_hold(stack):
 def test_every_path_of_the_openapi_document_is_there(stack):
     status, document, _ = stack.http("GET", "/openapi.json")
     assert status == 200 and document["openapi"].startswith("3."), document
-    assert {"/tasks/{name}", "/tasks/{id}", "/tasks/{id}/revoke", "/queues"} <= set(document["paths"])
-    for path, item in document["paths"].items():
-        for method in item:
-            concrete = path.replace("{name}", "no-such-task").replace("{id}", "no-such-id")
-            status, answer, _ = stack.http(method.upper(), concrete, {} if method == "post" else None)
-            unrouted = status in (405, 500, 502) or (status == 404 and "no-such-task" not in answer.get("detail", ""))
-            assert not unrouted, (method, path, status, answer)
+    paths = {re.sub(r"{\w+}", "no-such-task", path): item for path, item in document["paths"].items()}
+    assert {"/tasks/no-such-task", "/tasks/no-such-task/revoke", "/queues", "/openapi.json", "/"} <= set(paths)
+    methods = [(path, method) for path, item in paths.items() for method in ("get", "post") if method in item]
+    assert len(methods) > len(paths), "a path has two methods, and each is for another function"
+    for path, method in methods:
+        status, answer, _ = stack.http(method.upper(), path, {} if method == "post" else None)
+        # The one 404 is the API's own word about a task of that name.
+        told = status == 404 and "no-such-task" in answer["detail"]
+        assert status == 200 or told, (method, path, status, answer)
 
 
 def test_other_paths_are_not_found_in_good_form(stack):
