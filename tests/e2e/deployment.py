@@ -27,6 +27,8 @@ from e2e.wire import SAFE
 ROOT = Path(__file__).resolve().parent.parent.parent
 BUILD = ROOT / ".aws-sam" / "build"
 FINAL = ("SUCCESS", "FAILURE", "REVOKED", "IGNORED")
+ROOT_KEYS = (CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
+Answer = tuple[int, dict, str]
 Found = TypeVar("Found")
 TIMEOUT = 10
 VISIBILITY = 12
@@ -86,12 +88,11 @@ class Stack:
         self.logs = self.client("logs")
         self.outputs: dict[str, str] = {}
 
-    def client(self, service: str, safe: bool = True):
+    def client(self, service: str, safe: bool = True, keys: tuple[str, str] = ROOT_KEYS):
         settings = Config(retries={"total_max_attempts": 2}, region_name=REGION)
         client = boto3.client(
             service, endpoint_url=self.endpoint, config=settings,
-            aws_access_key_id=CREDENTIALS["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=CREDENTIALS["AWS_SECRET_ACCESS_KEY"],
+            aws_access_key_id=keys[0], aws_secret_access_key=keys[1],
         )
         if safe:
             client.meta.events.register("before-sign.*", lambda request, **_: request.headers.add_header(*SAFE))
@@ -248,16 +249,15 @@ class Stack:
 
     # ----------------------------------------------------------------------------------------- HTTP API
 
-    def http(self, method: str, path: str, body: object = None, signed: bool = True) -> tuple[int, dict, str]:
-        """A request to the HTTP API, signed with IAM credentials as its callers' are: status, JSON,
-        content type. Text is sent as it is."""
+    def http(self, method: str, path: str, body: object = None, keys: tuple[str, str] | None = ROOT_KEYS) -> Answer:
+        """A request to the HTTP API, signed as IAM wants it, or not: status, JSON, content type. Text
+        is sent as it is."""
         origin = urlsplit(self.outputs["ApiUrl"])
         data = body if isinstance(body, str) or body is None else json.dumps(body)
         request = AWSRequest(method, self.outputs["ApiUrl"].rstrip("/") + path, data=data,
                              headers={"content-type": "application/json"})
-        if signed:
-            keys = Credentials(CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"])
-            SigV4Auth(keys, "execute-api", REGION).add_auth(request)
+        if keys:
+            SigV4Auth(Credentials(*keys), "execute-api", REGION).add_auth(request)
         # The host's name leads to the emulator whether or not this machine can resolve it.
         connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=40)
         try:

@@ -102,7 +102,7 @@ def test_there_is_a_page_at_the_root(stack):
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/tasks/add"), ("GET", "/queues"), ("GET", "/")])
 def test_unsigned_requests_are_refused(stack, method, path):
-    status, _, _ = stack.http(method, path, {"args": [2, 3]} if method == "POST" else None, signed=False)
+    status, _, _ = stack.http(method, path, {"args": [2, 3]} if method == "POST" else None, keys=None)
     assert status == 403
 
 
