@@ -6,6 +6,8 @@
 extern crate self as sedano;
 
 mod app;
+#[cfg(feature = "aws")]
+pub mod aws;
 mod batches;
 pub mod beat;
 mod bind;
@@ -21,6 +23,7 @@ pub mod lambda;
 mod limits;
 pub mod memory;
 mod message;
+mod number;
 mod options;
 mod plan;
 pub mod ports;
@@ -32,6 +35,8 @@ mod time;
 mod worker;
 
 pub use app::App;
+#[cfg(feature = "aws")]
+pub use config::{AwsCredentials, AwsSettings};
 pub use config::{Config, StoreWrites};
 pub use context::Context;
 pub use entropy::{OsEntropy, SeededEntropy};
