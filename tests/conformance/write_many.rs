@@ -15,8 +15,9 @@ cases![
     inserts_and_fenced_updates,
     any_name_will_do,
     every_type_of_value,
-    changes_that_read_what_is_there,
-    changes_that_read_what_is_not_there,
+    an_addition_to_a_number_that_is_there,
+    an_addition_to_a_number_that_is_not_there,
+    an_append,
     every_other_kind_of_write_goes_along,
     one_that_is_too_large_costs_no_other,
     one_that_is_invalid_costs_no_other,
@@ -275,43 +276,49 @@ async fn every_type_of_value(world: World) {
     }
 }
 
-async fn read_changes(world: &World, before: Item, told: bool) {
+/// Adds to a number that each of three items has or hasn't.
+async fn additions(world: &World, before: Item, told: bool) {
     let store = world.store().await;
-    all_applied(
-        &*store,
-        ids(3).map(|key| insert(key, before.clone())).collect(),
-    )
-    .await;
-    let changes = || {
-        vec![
-            Change::Add("n".into(), 2),
-            Change::Append("l".into(), vec!["x".into()]),
-        ]
-    };
-    let updates = ids(3).map(|key| update(key, changes(), eq("owner", "me")));
+    let inserts = ids(3).map(|key| insert(key, before.clone()));
+    all_applied(&*store, inserts.collect()).await;
+    let updates = ids(3).map(|key| {
+        let changes = vec![Change::Add("n".into(), 2), set("a", "x")];
+        update(key, changes, eq("owner", "me"))
+    });
     all_tell(&*store, updates.collect(), Some(told)).await;
+    let number = before.get("n").and_then(Attribute::as_number).unwrap_or(0) + 2;
     for key in ids(3) {
         let read = store.get(&key).await.unwrap().unwrap();
-        let number = before.get("n").and_then(Attribute::as_number).unwrap_or(0) + 2;
         assert_eq!(read["n"], number.into());
-        let mut list = match before.get("l") {
-            Some(Attribute::List(list)) => list.clone(),
-            _ => Vec::new(),
-        };
-        list.push("x".into());
-        assert_eq!(read["l"], Attribute::List(list));
+        assert_eq!(read["a"], "x".into());
     }
 }
 
-async fn changes_that_read_what_is_there(world: World) {
-    let list = Attribute::List(vec![Attribute::Null]);
-    let before = item([("owner", "me".into()), ("n", 40_i64.into()), ("l", list)]);
-    read_changes(&world, before, !world.is_batching()).await;
+async fn an_addition_to_a_number_that_is_there(world: World) {
+    let before = item([("owner", "me".into()), ("n", 40_i64.into())]);
+    additions(&world, before, !world.is_batching()).await;
 }
 
-async fn changes_that_read_what_is_not_there(world: World) {
+async fn an_addition_to_a_number_that_is_not_there(world: World) {
     // As statements they fail and are repeated singly, and so tell.
-    read_changes(&world, item([("owner", "me".into())]), true).await;
+    additions(&world, item([("owner", "me".into())]), true).await;
+}
+
+async fn an_append(world: World) {
+    let store = world.store().await;
+    let inserts = ids(2).map(|key| insert(key, owned("me")));
+    all_applied(&*store, inserts.collect()).await;
+    for round in 1..=2 {
+        let updates = ids(2).map(|key| {
+            let changes = vec![Change::Append("l".into(), vec![Attribute::Number(round)])];
+            update(key, changes, eq("owner", "me"))
+        });
+        all_applied(&*store, updates.collect()).await;
+    }
+    let list = Attribute::List(vec![Attribute::Number(1), Attribute::Number(2)]);
+    for key in ids(2) {
+        assert_eq!(store.get(&key).await.unwrap().unwrap()["l"], list);
+    }
 }
 
 async fn every_other_kind_of_write_goes_along(world: World) {
