@@ -11,6 +11,8 @@ mod engine;
 mod entropy;
 mod error;
 mod failure;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 #[cfg(feature = "lambda")]
 pub mod lambda;
