@@ -1,6 +1,10 @@
 //! Sedano is Celery for AWS serverless: the broker is SQS, the workers are Lambda functions, the
 //! result backend is DynamoDB, beat is EventBridge.
 
+// What the macros write names the crate; so do the tests inside it.
+#[cfg(test)]
+extern crate self as sedano;
+
 mod app;
 mod batches;
 pub mod beat;

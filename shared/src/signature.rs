@@ -128,8 +128,8 @@ impl<Out> Signature<(), Out> {
     ///
     /// let call: Signature<(), i64> = Signature::named("add").arg(2).kwarg("y", 3);
     /// ```
-    pub fn named(task: impl Into<String>) -> Signature<(), Value> {
-        Signature {
+    pub fn named(task: impl Into<String>) -> Self {
+        Self {
             call: Call::named(task),
             types: PhantomData,
         }
