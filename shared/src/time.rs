@@ -54,7 +54,7 @@ fn millis(duration: Duration) -> i64 {
 }
 
 /// The last instant that has an ISO 8601 text in every zone: what is later couldn't be read back.
-const LAST: i64 = 253_402_207_200_999;
+const LAST: i64 = 253_402_207_200_000;
 
 impl Add<Duration> for Timestamp {
     type Output = Self;
