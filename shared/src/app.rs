@@ -28,7 +28,7 @@ use crate::time::Timestamp;
 /// async fn add(x: i64, y: i64) -> Result<i64, TaskError> { Ok(x + y) }
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// let app = Memory::new().app().tasks(tasks![add]);       // on AWS: App::from_env()?
+/// let app = Memory::default().app().tasks(tasks![add]);       // on AWS: App::from_env()?
 /// let sum = app.send(add::s(2, 3)).await?;
 /// assert_eq!(sum.state().await?.as_str(), "PENDING");
 /// # Ok::<(), sedano::Error>(()) }).unwrap();

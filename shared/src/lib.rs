@@ -1,17 +1,28 @@
 //! Sedano is Celery for AWS serverless: the broker is SQS, the workers are Lambda functions, the
 //! result backend is DynamoDB, beat is EventBridge.
 
+// What the macros write names the crate; so do the tests inside it.
+#[cfg(test)]
+extern crate self as sedano;
+
 mod app;
 mod batches;
+pub mod beat;
 mod bind;
 mod config;
 mod context;
 mod engine;
+mod entropy;
 mod error;
 mod failure;
 mod id;
+#[cfg(feature = "lambda")]
+pub mod lambda;
+mod limits;
+pub mod memory;
 mod message;
 mod options;
+mod plan;
 pub mod ports;
 mod record;
 mod result;
@@ -23,6 +34,7 @@ mod worker;
 pub use app::App;
 pub use config::{Config, StoreWrites};
 pub use context::Context;
+pub use entropy::{OsEntropy, SeededEntropy};
 pub use error::{Error, ErrorKind, Result};
 pub use failure::{
     BoxError, Class, Classified, Failure, Panicked, ResultExt, SoftTimeLimit, TaskError, TimeLimit,

@@ -400,6 +400,46 @@ mod tests {
     }
 
     #[test]
+    fn the_published_schema_lists_every_field() {
+        let schema: Value =
+            serde_json::from_str(include_str!("../docs/message.schema.json")).unwrap();
+        let body = include_str!("../../tests/fixtures/messages/v1-all.json");
+        let mut written = decode(body).unwrap().to_map();
+        written.remove("colour");
+        let mut listed: Vec<&str> = schema["properties"]
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect();
+        // Read, and written as the instant that it means.
+        listed.retain(|name| *name != "countdown");
+        assert_eq!(written.keys().collect::<Vec<_>>(), listed);
+        for (refused, name) in schema["not"]["anyOf"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .zip(NOT_YET)
+        {
+            assert_eq!(refused["required"][0], name);
+        }
+    }
+
+    #[test]
+    fn old_messages_decode_for_ever() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/fixtures/messages");
+        let mut read = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let message = decode(&std::fs::read_to_string(&path).unwrap()).unwrap();
+            assert_eq!(message.task, "add", "{}", path.display());
+            assert_eq!(decode(&message.encode().unwrap()).unwrap(), message);
+            read += 1;
+        }
+        assert!(read >= 3);
+    }
+
+    #[test]
     fn relative_times_count_from_the_send() {
         let message = decode(r#"{"task": "t", "countdown": 90, "expires": 0.5}"#).unwrap();
         assert_eq!(message.eta, Some(SENT + Duration::from_secs(90)));

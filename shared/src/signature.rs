@@ -120,16 +120,16 @@ impl<Out> Signature<(), Out> {
         }
     }
 
-    /// A call of a task that is known by name only: its arguments are checked by the worker.
+    /// A call of a task that is known by name only: its arguments are checked by the worker, and its
+    /// result is read as whatever type the caller says (`serde_json::Value` takes anything).
     ///
     /// ```
     /// use sedano::Signature;
     ///
-    /// let call = Signature::named("add").arg(2).kwarg("y", 3);
-    /// # let _: Signature<(), serde_json::Value> = call;
+    /// let call: Signature<(), i64> = Signature::named("add").arg(2).kwarg("y", 3);
     /// ```
-    pub fn named(task: impl Into<String>) -> Signature<(), Value> {
-        Signature {
+    pub fn named(task: impl Into<String>) -> Self {
+        Self {
             call: Call::named(task),
             types: PhantomData,
         }
@@ -143,6 +143,14 @@ impl<In, Out> Signature<In, Out> {
 
     pub(crate) fn into_call(self) -> Call {
         self.call
+    }
+
+    /// The same call where nobody asks for its result.
+    pub(crate) fn forget_output(self) -> Signature<In, ()> {
+        Signature {
+            call: self.call,
+            types: PhantomData,
+        }
     }
 
     /// The task's name.

@@ -24,7 +24,7 @@ use crate::time::Timestamp;
 /// }
 ///
 /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
-/// let worker = Worker::new(Memory::new().app()).tasks(tasks![greet]).state(Greeting("Hello"));
+/// let worker = Worker::new(Memory::default().app()).tasks(tasks![greet]).state(Greeting("Hello"));
 /// worker.check()?;
 /// let greeting = worker.app().send(greet::s("Ada".into())).await?;
 /// worker.run_once().await?;

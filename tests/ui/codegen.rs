@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use sedano::memory::Memory;
 use sedano::{
-    Context, ErrorKind, Options, Param, ResultExt, Signature, Task, TaskDef, TaskError, tasks,
+    App, Config, Context, ErrorKind, Options, Param, ResultExt, Signature, Task, TaskDef,
+    TaskError, Worker, tasks,
 };
 use serde_json::json;
 
@@ -65,6 +67,10 @@ async fn r#match(r#type: String) -> Result<String, String> {
 /// What the macro adds is quiet in a crate that is stricter than this one.
 mod strict {
     #![deny(warnings, clippy::nursery, clippy::pedantic)]
+    #![allow(
+        clippy::redundant_pub_crate,
+        reason = "contradicts rustc's unreachable_pub"
+    )]
     #![deny(clippy::exhaustive_structs, clippy::missing_docs_in_private_items)]
 
     use sedano::{Context, TaskError};
@@ -76,7 +82,7 @@ mod strict {
         clippy::too_many_arguments,
         reason = "said of the function, and not again of what belongs to it"
     )]
-    pub async fn long(
+    pub(super) async fn long(
         #[ctx] ctx: &Context,
         #[state] db: &super::Db,
         wide: bool,
@@ -93,13 +99,13 @@ mod strict {
     /// Is never sent.
     #[deprecated = "there is nothing to do"]
     #[sedano::task]
-    pub async fn old() {}
+    pub(super) async fn old() {}
 
     /// Isn't there: what the macro adds isn't either.
     #[sedano::task]
     #[cfg(windows)]
     #[cfg(not(windows))]
-    pub async fn absent(what: NoSuchType) {}
+    pub(super) async fn absent(what: NoSuchType) {}
 }
 
 #[test]
@@ -224,6 +230,30 @@ fn calls_by_position_and_by_name_are_the_same() {
     assert_eq!(by_position.task(), "div");
     let _: Signature<(), ()> = nothing::s();
     let _: Signature<(), String> = r#match::s("t".to_owned());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_worker_gives_the_context_and_the_state() {
+    let mut config = Config::memory();
+    config.queues.insert("io".into(), "memory:io".into());
+    let app = App::new(Memory::new(&config).ports(), config).tasks(tasks![fetch]);
+    let worker = Worker::new(app);
+    let lacking = worker.check().unwrap_err().to_string();
+    assert!(
+        lacking.contains("`io.fetch` asks for state of type `codegen::Db`"),
+        "{lacking}"
+    );
+
+    let worker = worker.state(Db { rows: 7 });
+    worker.check().unwrap();
+    let call = Signature::<(), String>::named("crawl")
+        .arg("u")
+        .kwarg("depth", 1)
+        .queue("default");
+    let result = worker.app().send(call).await.unwrap();
+    assert_eq!(worker.run_once().await.unwrap(), 1);
+    // The default limit, the rows of the state, the retries of the context.
+    assert_eq!(result.get().await.unwrap(), "u 2 (0, 20, 7, 0)");
 }
 
 #[tokio::test]

@@ -9,7 +9,7 @@ pub async fn idempotent_add(x: i64, y: i64) -> Result<i64, TaskError> {
     Ok(x.saturating_add(y))
 }
 
-/// Adds two numbers for nobody: neither a claim nor a result is written.
+/// Adds two numbers for nobody: nothing at all is written, unless it fails.
 #[task(idempotent, ignore_result)]
 pub async fn quiet_add(x: i64, y: i64) -> Result<i64, TaskError> {
     Ok(x.saturating_add(y))

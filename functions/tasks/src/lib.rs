@@ -25,6 +25,9 @@ pub mod words;
 
 pub use killer::Killer;
 
+use std::time::Duration;
+
+use sedano::beat::{Beat, every};
 use sedano::{Tasks, tasks};
 
 /// Every task here. `crash` needs a [`Killer`] as the worker's state.
@@ -48,9 +51,24 @@ pub fn all() -> Tasks {
     ]
 }
 
+/// What beat sends, and when.
+pub fn schedule() -> Beat {
+    Beat::new().entry(
+        "add",
+        every(Duration::from_secs(300)),
+        arithmetic::add::s(2, 2),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_schedule_names_tasks_that_there_are() {
+        let app = sedano::memory::Memory::default().app().tasks(all());
+        schedule().check(&app).unwrap();
+    }
 
     /// Senders outside this repository write these names.
     #[test]

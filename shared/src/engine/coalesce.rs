@@ -3,6 +3,7 @@
 //! The first who wants something leads: it waits for the others, makes the call and hands out the
 //! answers. Nobody is spawned, so nothing outlives the batch.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -119,9 +120,19 @@ impl<'a> Writes<'a> {
         answer
     }
 
+    /// Two copies of one message may share a batch: the second writes after the first.
     async fn flush(&self) {
         let (writes, waiting) = self.pending.take();
-        hand_out(waiting, self.store.write_many(writes).await);
+        let mut rest: Vec<_> = writes.into_iter().zip(waiting).collect();
+        while !rest.is_empty() {
+            let mut keys = BTreeSet::new();
+            let (round, later): (Vec<_>, Vec<_>) = rest
+                .into_iter()
+                .partition(|(write, _)| keys.insert(write.key.clone()));
+            let (writes, waiting): (Vec<_>, Vec<_>) = round.into_iter().unzip();
+            hand_out(waiting, self.store.write_many(writes).await);
+            rest = later;
+        }
     }
 }
 

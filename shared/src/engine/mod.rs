@@ -22,6 +22,8 @@ mod decide;
 mod finish;
 mod reroute;
 mod run;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

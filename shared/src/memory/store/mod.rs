@@ -1,0 +1,185 @@
+//! The two tables in memory, with the semantics of DynamoDB.
+//!
+//! Conditional writes with their outcomes, item sizes, values as they are read back, write units,
+//! late TTL. In `batch` mode an outcome leaves untold what `BatchExecuteStatement` doesn't tell.
+
+mod evaluate;
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+
+use self::evaluate::{changed, check_key, holds, stored};
+use super::counts::Counter;
+use crate::config::StoreWrites;
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{self, Plan};
+use crate::ports::{
+    Attribute, Change, Clock, ITEM_BYTES, Item, Key, Op, Outcome, Store, Table, Write, item_size,
+    write_units,
+};
+
+/// The attribute that DynamoDB expires items by: seconds since 1970.
+const TTL: &str = "ttl";
+
+/// A [`Store`] in memory.
+pub struct MemoryStore {
+    items: Mutex<BTreeMap<Key, Item>>,
+    mode: StoreWrites,
+    clock: Arc<dyn Clock>,
+    counter: Arc<Counter>,
+}
+
+impl MemoryStore {
+    pub(super) fn new(mode: StoreWrites, clock: Arc<dyn Clock>, counter: Arc<Counter>) -> Self {
+        Self {
+            items: Mutex::default(),
+            mode,
+            clock,
+            counter,
+        }
+    }
+
+    /// Every item of a table, by key.
+    pub fn items(&self, table: Table) -> Vec<Item> {
+        let items = self.lock();
+        items
+            .iter()
+            .filter(|(key, _)| key.table() == table)
+            .map(|(_, item)| item.clone())
+            .collect()
+    }
+
+    /// Removes the items whose `ttl` has passed, as DynamoDB does some hours or days late, and says
+    /// how many. Until it is called they can be read.
+    pub fn sweep(&self) -> usize {
+        let now = self.clock.now().as_secs();
+        let mut items = self.lock();
+        let before = items.len();
+        items.retain(|_, item| {
+            item.get(TTL)
+                .and_then(Attribute::as_number)
+                .is_none_or(|ttl| ttl >= now)
+        });
+        before - items.len()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Key, Item>> {
+        // Items are replaced as a whole, so a poisoned lock holds good ones.
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the write, as a statement, would fail for an attribute it reads and doesn't find:
+    /// then the service's adapter repeats it singly.
+    fn fails_as_statement(&self, write: &Write) -> bool {
+        let Op::Update(changes) = &write.op else {
+            return false;
+        };
+        let items = self.lock();
+        let Some(item) = items.get(&write.key) else {
+            return false;
+        };
+        holds(&write.when, Some(item)).unwrap_or(false)
+            && changes.iter().any(|change| match change {
+                Change::Append(name, _) | Change::Add(name, _) => !item.contains_key(name),
+                _ => false,
+            })
+    }
+
+    fn apply(&self, write: Write) -> Result<Outcome> {
+        check_key(&write.key)?;
+        let put = match &write.op {
+            // A put that is too large is refused whatever its condition says.
+            Op::Put(item) => Some(sized(&write.key, stored(&write.key, item)?)?),
+            Op::Update(_) | Op::Delete => None,
+        };
+        let mut items = self.lock();
+        let before = items.get(&write.key);
+        let size_before = before.map_or(0, item_size);
+        if !holds(&write.when, before)? {
+            self.counter.wrote(write_units(size_before));
+            return Ok(Outcome::Refused(before.cloned()));
+        }
+        let after = match &write.op {
+            Op::Put(_) => put,
+            Op::Update(changes) => Some(sized(&write.key, changed(changes, &write.key, before)?)?),
+            Op::Delete => None,
+        };
+        let size_after = after.as_ref().map_or(0, item_size);
+        self.counter.wrote(write_units(size_before.max(size_after)));
+        let before = match after {
+            Some(item) => items.insert(write.key, item),
+            None => items.remove(&write.key),
+        };
+        Ok(Outcome::Applied(before))
+    }
+}
+
+fn sized(key: &Key, item: Item) -> Result<Item> {
+    let size = item_size(&item);
+    if size > ITEM_BYTES {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!("the item {key:?} has {size} bytes: DynamoDB takes at most {ITEM_BYTES}"),
+        ));
+    }
+    Ok(item)
+}
+
+/// The outcome without what a batch of statements leaves untold.
+fn untold(op: &Op, outcome: Outcome) -> Outcome {
+    match (op, outcome) {
+        (_, Outcome::Applied(_)) => Outcome::Applied(None),
+        (Op::Put(_), Outcome::Refused(_)) => Outcome::Refused(None),
+        (_, refused) => refused,
+    }
+}
+
+#[async_trait]
+impl Store for MemoryStore {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        check_key(key)?;
+        let item = self.lock().get(key).cloned();
+        self.counter.call("GetItem");
+        self.counter.read(item.as_ref().map_or(0, item_size));
+        Ok(item)
+    }
+
+    async fn write(&self, write: Write) -> Result<Outcome> {
+        self.counter.call(match write.op {
+            Op::Put(_) => "PutItem",
+            Op::Update(_) => "UpdateItem",
+            Op::Delete => "DeleteItem",
+        });
+        self.apply(write)
+    }
+
+    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
+        let plan = Plan::new(&writes, self.mode);
+        let mut outcomes = Vec::with_capacity(writes.len());
+        for (index, write) in writes.into_iter().enumerate() {
+            outcomes.push(if plan.repeated.contains(&index) {
+                Err(plan::repeated(&write))
+            } else if plan.single.contains(&index) || self.fails_as_statement(&write) {
+                self.write(write).await
+            } else {
+                let op = write.op.clone();
+                self.apply(write).map(|outcome| untold(&op, outcome))
+            });
+        }
+        for _ in &plan.batches {
+            self.counter.call("BatchExecuteStatement");
+        }
+        outcomes
+    }
+}
+
+impl std::fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.lock().keys()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;
