@@ -5,7 +5,6 @@ use std::time::Duration;
 use crate::app::{outgoing, whole_seconds};
 use crate::error::Result;
 use crate::failure::Failure;
-use crate::ports::{Outcome, QueueName};
 use crate::record::State;
 use crate::task::TaskDef;
 use crate::time::Timestamp;
@@ -137,26 +136,5 @@ impl Batch<'_> {
         copy.group.clone_from(&job.delivery.group);
         self.outbox.send(&job.delivery.queue, copy).await?;
         Ok(Disposition::Done)
-    }
-
-    /// Whether there is a queue to single out a message that its process died with.
-    pub(super) fn quarantine(&self) -> Option<QueueName> {
-        let name = QueueName::new(QueueName::QUARANTINE);
-        self.worker
-            .app()
-            .config()
-            .queues
-            .contains_key(&name)
-            .then_some(name)
-    }
-
-    /// The outcome of a write that wants a task which nobody runs.
-    pub(super) fn standing(&self, job: &Job<'_>, outcome: Outcome) -> Standing {
-        match outcome {
-            Outcome::Applied(_) => Standing::Mine,
-            Outcome::Refused(Some(old)) => Standing::of(&old, job, self.now()),
-            // Refused, though there is nothing: it was removed since. The next delivery will tell.
-            Outcome::Refused(None) => Standing::Held { until: self.now() },
-        }
     }
 }

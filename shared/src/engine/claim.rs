@@ -181,6 +181,27 @@ impl Batch<'_> {
         job.delivery.queue.as_str() == QueueName::QUARANTINE || self.quarantine().is_none()
     }
 
+    /// Whether there is a queue to single out a message that its process died with.
+    pub(super) fn quarantine(&self) -> Option<QueueName> {
+        let name = QueueName::new(QueueName::QUARANTINE);
+        self.worker
+            .app()
+            .config()
+            .queues
+            .contains_key(&name)
+            .then_some(name)
+    }
+
+    /// The outcome of a write that wants a task which nobody runs.
+    pub(super) fn standing(&self, job: &Job<'_>, outcome: Outcome) -> Standing {
+        match outcome {
+            Outcome::Applied(_) => Standing::Mine,
+            Outcome::Refused(Some(old)) => Standing::of(&old, job, self.now()),
+            // Refused, though there is nothing: it was removed since. The next delivery will tell.
+            Outcome::Refused(None) => Standing::Held { until: self.now() },
+        }
+    }
+
     /// What becomes of a message whose task is not for it to run.
     pub(super) async fn refused(&self, job: &Job<'_>, standing: Standing) -> Result<Disposition> {
         let task_id = &job.message.id;

@@ -1,5 +1,7 @@
 //! The end of a run: a write fenced by the claim, then what follows from it.
 
+use std::time::Duration;
+
 use crate::app::whole_seconds;
 use crate::error::Result;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
@@ -27,10 +29,8 @@ impl Batch<'_> {
         let fenced = claimed.fenced;
         let write = self.finish_write(known, claimed, &verdict);
         let status = verdict.state();
-        match self
-            .settle(job, self.finishes.soon(write).await?, status, fenced)
-            .await?
-        {
+        let outcome = self.record(write).await?;
+        match self.settle(job, outcome, status, fenced).await? {
             Settled::Recorded => self.follow(job, verdict).await,
             Settled::Lost(standing) if fenced => {
                 // Someone else holds the task by now; what this run found out counts for nothing.
@@ -40,6 +40,25 @@ impl Batch<'_> {
             }
             Settled::Lost(standing) => self.refused(job, standing).await,
         }
+    }
+
+    /// Writes what a run found out, for as long as the invocation lasts: giving up would mean to run
+    /// the body again.
+    async fn record(&self, write: Write) -> Result<Outcome> {
+        const LAST_CALL: Duration = Duration::from_millis(200);
+        let ports = self.worker.app().ports();
+        let mut pause = Duration::from_millis(25);
+        let mut outcome = self.finishes.soon(write.clone()).await;
+        while let Err(error) = &outcome
+            && error.is_retryable()
+            && self.now() + pause + LAST_CALL < self.invocation.deadline
+        {
+            tracing::warn!(%error, "a result could not be recorded; trying again");
+            ports.clock.sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+            outcome = ports.store.write(write.clone()).await;
+        }
+        outcome
     }
 
     fn finish_write(&self, known: &Known<'_>, claimed: Claimed, verdict: &Verdict) -> Write {

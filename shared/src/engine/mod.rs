@@ -197,16 +197,23 @@ impl<'a> Batch<'a> {
         dispositions
     }
 
-    /// An error of a port is never the task's fault: the message goes back and comes again.
+    /// An error of a port is never the task's fault: the message goes back and comes again, soon if
+    /// the error is a passing one.
     async fn deliver(&self, place: usize, delivery: &Delivery) -> Disposition {
-        match self.work(place, delivery).await {
-            Ok(disposition) => disposition,
-            Err(error) => {
-                let (message_id, kind) = (&delivery.message_id, error.kind());
-                tracing::error!(%message_id, ?kind, %error, "handed back: {error:?}");
-                Disposition::Returned
+        let error = match self.work(place, delivery).await {
+            Ok(disposition) => return disposition,
+            Err(error) => error,
+        };
+        let (message_id, kind) = (&delivery.message_id, error.kind());
+        tracing::error!(message_id, ?kind, %error, "handed back: {error:?}");
+        if error.is_retryable() {
+            let doublings = delivery.receive_count.saturating_sub(1).min(4);
+            let pause = Duration::from_secs(5) * 2_u32.pow(doublings);
+            if let Err(error) = self.hide(delivery, pause).await {
+                tracing::warn!(message_id, %error, "comes again at its visibility timeout only");
             }
         }
+        Disposition::Returned
     }
 
     async fn work(&self, place: usize, delivery: &Delivery) -> Result<Disposition> {
@@ -219,10 +226,10 @@ impl<'a> Batch<'a> {
                     .await;
             }
         };
-        let home = match &message.queue {
-            Some(queue) => QueueName::new(queue),
-            None => delivery.queue.clone(),
-        };
+        let queues = &self.worker.app().config().queues;
+        let home = message.queue.as_deref().map(QueueName::new);
+        let home = home.filter(|queue| queues.contains_key(queue));
+        let home = home.unwrap_or_else(|| delivery.queue.clone());
         let owner = format!("{}/{place}", self.invocation.id);
         let mut job = Job {
             delivery,
