@@ -9,6 +9,8 @@ mod app;
 mod batches;
 pub mod beat;
 mod bind;
+#[cfg(feature = "aws")]
+pub mod aws;
 mod config;
 mod context;
 mod engine;
@@ -22,6 +24,7 @@ mod limits;
 pub mod memory;
 mod message;
 mod options;
+mod number;
 mod plan;
 pub mod ports;
 mod record;
@@ -32,6 +35,8 @@ mod time;
 mod worker;
 
 pub use app::App;
+#[cfg(feature = "aws")]
+pub use config::{AwsCredentials, AwsSettings};
 pub use config::{Config, StoreWrites};
 pub use context::Context;
 pub use entropy::{OsEntropy, SeededEntropy};
