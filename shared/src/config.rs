@@ -209,7 +209,10 @@ impl AwsSettings {
     /// # Errors
     /// `Config`, with the variable's name and what it should hold.
     pub fn from_env() -> Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this module is where settings are read")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this module is where settings are read"
+        )]
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
@@ -272,13 +275,19 @@ impl<F: Fn(&str) -> Option<String>> Settings<'_, F> {
 
     #[cfg(feature = "aws")]
     fn endpoint(&self, name: &str) -> Result<Option<String>> {
-        if self.optional("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|text| text == "true") {
+        if self
+            .optional("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+            .is_some_and(|text| text == "true")
+        {
             return Ok(None);
         }
         for name in [name, "AWS_ENDPOINT_URL"] {
             if let Some(url) = self.optional(name) {
                 if !url.starts_with("http://") && !url.starts_with("https://") {
-                    return Err(wrong(name, "a URL that begins with `http://` or `https://`"));
+                    return Err(wrong(
+                        name,
+                        "a URL that begins with `http://` or `https://`",
+                    ));
                 }
                 return Ok(Some(url));
             }
@@ -359,7 +368,10 @@ mod tests {
     #[cfg(feature = "aws")]
     fn aws(pairs: &[(&str, &str)]) -> Result<AwsSettings, String> {
         let lookup = |name: &str| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
         };
         AwsSettings::from_lookup(lookup).map_err(|error| error.to_string())
     }
@@ -374,7 +386,10 @@ mod tests {
     #[test]
     #[cfg(feature = "aws")]
     fn an_endpoint_of_one_service_goes_before_that_of_all() {
-        let endpoints = [("AWS_ENDPOINT_URL", "http://all"), ("AWS_ENDPOINT_URL_SQS", "http://sqs")];
+        let endpoints = [
+            ("AWS_ENDPOINT_URL", "http://all"),
+            ("AWS_ENDPOINT_URL_SQS", "http://sqs"),
+        ];
         let settings = aws(&[AWS_LEAST.as_slice(), &endpoints].concat()).unwrap();
         assert_eq!(settings.region, "eu-west-1");
         assert_eq!(settings.sqs_endpoint.as_deref(), Some("http://sqs"));
@@ -393,7 +408,11 @@ mod tests {
             assert!(aws(&pairs).unwrap_err().contains(name), "{name}");
         }
         let wrong = [AWS_LEAST.as_slice(), &[("AWS_ENDPOINT_URL", "localhost")]].concat();
-        assert!(aws(&wrong).unwrap_err().starts_with("AWS_ENDPOINT_URL must be a URL"));
+        assert!(
+            aws(&wrong)
+                .unwrap_err()
+                .starts_with("AWS_ENDPOINT_URL must be a URL")
+        );
         assert!(!format!("{:?}", aws(&AWS_LEAST).unwrap()).contains("hush"));
     }
 }

@@ -6,11 +6,11 @@
 extern crate self as sedano;
 
 mod app;
+#[cfg(feature = "aws")]
+pub mod aws;
 mod batches;
 pub mod beat;
 mod bind;
-#[cfg(feature = "aws")]
-pub mod aws;
 mod config;
 mod context;
 mod engine;
@@ -23,8 +23,8 @@ pub mod lambda;
 mod limits;
 pub mod memory;
 mod message;
-mod options;
 mod number;
+mod options;
 mod plan;
 pub mod ports;
 mod record;
