@@ -17,6 +17,8 @@ mod engine;
 mod entropy;
 mod error;
 mod failure;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 #[cfg(feature = "lambda")]
 pub mod lambda;
