@@ -15,6 +15,7 @@ mod engine;
 mod entropy;
 mod error;
 mod failure;
+pub mod guide;
 mod id;
 #[cfg(feature = "lambda")]
 pub mod lambda;
