@@ -48,6 +48,8 @@
 extern crate self as sedano;
 
 mod app;
+#[cfg(feature = "aws")]
+pub mod aws;
 mod batches;
 pub mod beat;
 mod bind;
@@ -64,6 +66,7 @@ pub mod lambda;
 mod limits;
 pub mod memory;
 mod message;
+mod number;
 mod options;
 mod plan;
 pub mod ports;
@@ -75,6 +78,8 @@ mod time;
 mod worker;
 
 pub use app::App;
+#[cfg(feature = "aws")]
+pub use config::{AwsCredentials, AwsSettings};
 pub use config::{Config, StoreWrites};
 pub use context::Context;
 pub use entropy::{OsEntropy, SeededEntropy};
