@@ -25,7 +25,10 @@ pub(crate) fn bind<T: DeserializeOwned>(
     mut kwargs: Kwargs,
 ) -> Result<T> {
     let fail = |message: String| Err(Error::new(ErrorKind::Bind, format!("{task}() {message}")));
-    if let Some(name) = kwargs.keys().find(|name| !params.iter().any(|param| param.name == *name)) {
+    if let Some(name) = kwargs
+        .keys()
+        .find(|name| !params.iter().any(|param| param.name == *name))
+    {
         return fail(format!("got an unexpected keyword argument '{name}'"));
     }
     let given = args.len();
@@ -50,18 +53,31 @@ pub(crate) fn bind<T: DeserializeOwned>(
 
 pub(crate) fn decode<T: DeserializeOwned>(task: &str, kwargs: Kwargs) -> Result<T> {
     let current: Cell<Option<String>> = Cell::new(None);
-    let entries = kwargs.into_iter().inspect(|(name, _)| current.set(Some(name.clone())));
+    let entries = kwargs
+        .into_iter()
+        .inspect(|(name, _)| current.set(Some(name.clone())));
     T::deserialize(MapDeserializer::new(entries)).map_err(|error: serde_json::Error| {
         let name = current.take().unwrap_or_default();
-        Error::new(ErrorKind::Bind, format!("{task}() argument '{name}': {error}"))
+        Error::new(
+            ErrorKind::Bind,
+            format!("{task}() argument '{name}': {error}"),
+        )
     })
 }
 
 fn too_many(params: &[Param], given: usize) -> String {
     let most = params.len();
     let least = params.iter().filter(|param| param.required).count();
-    let takes = if least < most { format!("from {least} to {most}") } else { most.to_string() };
-    let arguments = if most == 1 && least == most { "argument" } else { "arguments" };
+    let takes = if least < most {
+        format!("from {least} to {most}")
+    } else {
+        most.to_string()
+    };
+    let arguments = if most == 1 && least == most {
+        "argument"
+    } else {
+        "arguments"
+    };
     let were = if given == 1 { "was" } else { "were" };
     format!("takes {takes} positional {arguments} but {given} {were} given")
 }
@@ -74,8 +90,15 @@ fn too_few(missing: &[&str]) -> String {
         [rest @ .., last] => format!("{}, and {last}", rest.join(", ")),
         [] => String::new(),
     };
-    let arguments = if missing.len() == 1 { "argument" } else { "arguments" };
-    format!("missing {} required positional {arguments}: {names}", missing.len())
+    let arguments = if missing.len() == 1 {
+        "argument"
+    } else {
+        "arguments"
+    };
+    format!(
+        "missing {} required positional {arguments}: {names}",
+        missing.len()
+    )
 }
 
 #[cfg(test)]
@@ -92,34 +115,79 @@ mod tests {
         z: i64,
     }
 
-    const PARAMS: &[Param] = &[Param::required("x"), Param::required("y"), Param::optional("z")];
+    const PARAMS: &[Param] = &[
+        Param::required("x"),
+        Param::required("y"),
+        Param::optional("z"),
+    ];
 
     fn call(args: Value, kwargs: Value) -> Result<Call, String> {
-        let (Value::Array(args), Value::Object(kwargs)) = (args, kwargs) else { unreachable!() };
+        let (Value::Array(args), Value::Object(kwargs)) = (args, kwargs) else {
+            unreachable!()
+        };
         bind("add", PARAMS, args, kwargs).map_err(|error| error.to_string())
     }
 
     #[test]
     fn by_position_and_by_name() {
-        assert_eq!(call(json!([1, 2]), json!({})), Ok(Call { x: 1, y: 2, z: 0 }));
-        assert_eq!(call(json!([1]), json!({"z": 3, "y": 2})), Ok(Call { x: 1, y: 2, z: 3 }));
+        assert_eq!(
+            call(json!([1, 2]), json!({})),
+            Ok(Call { x: 1, y: 2, z: 0 })
+        );
+        assert_eq!(
+            call(json!([1]), json!({"z": 3, "y": 2})),
+            Ok(Call { x: 1, y: 2, z: 3 })
+        );
     }
 
     #[test]
     fn errors_are_pythons() {
         let cases = [
-            (json!([1, 2, 3, 4]), json!({}), "add() takes from 2 to 3 positional arguments but 4 were given"),
-            (json!([1]), json!({}), "add() missing 1 required positional argument: 'y'"),
-            (json!([]), json!({}), "add() missing 2 required positional arguments: 'x' and 'y'"),
-            (json!([1]), json!({"x": 2}), "add() got multiple values for argument 'x'"),
-            (json!([]), json!({"w": 2}), "add() got an unexpected keyword argument 'w'"),
-            (json!([1, "two"]), json!({}), "add() argument 'y': invalid type: string \"two\", expected i64"),
+            (
+                json!([1, 2, 3, 4]),
+                json!({}),
+                "add() takes from 2 to 3 positional arguments but 4 were given",
+            ),
+            (
+                json!([1]),
+                json!({}),
+                "add() missing 1 required positional argument: 'y'",
+            ),
+            (
+                json!([]),
+                json!({}),
+                "add() missing 2 required positional arguments: 'x' and 'y'",
+            ),
+            (
+                json!([1]),
+                json!({"x": 2}),
+                "add() got multiple values for argument 'x'",
+            ),
+            (
+                json!([]),
+                json!({"w": 2}),
+                "add() got an unexpected keyword argument 'w'",
+            ),
+            (
+                json!([1, "two"]),
+                json!({}),
+                "add() argument 'y': invalid type: string \"two\", expected i64",
+            ),
         ];
         for (args, kwargs, message) in cases {
             assert_eq!(call(args, kwargs), Err(message.to_owned()));
         }
-        assert_eq!(too_few(&["a", "b", "c"]), "missing 3 required positional arguments: 'a', 'b', and 'c'");
-        assert_eq!(too_many(&[Param::required("a")], 2), "takes 1 positional argument but 2 were given");
-        assert_eq!(too_many(&[], 1), "takes 0 positional arguments but 1 was given");
+        assert_eq!(
+            too_few(&["a", "b", "c"]),
+            "missing 3 required positional arguments: 'a', 'b', and 'c'"
+        );
+        assert_eq!(
+            too_many(&[Param::required("a")], 2),
+            "takes 1 positional argument but 2 were given"
+        );
+        assert_eq!(
+            too_many(&[], 1),
+            "takes 0 positional arguments but 1 was given"
+        );
     }
 }

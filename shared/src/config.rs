@@ -49,9 +49,15 @@ pub enum StoreWrites {
 impl Config {
     /// Settings for ports in memory: the three queues and the defaults.
     pub fn memory() -> Self {
-        let queues = [QueueName::DEFAULT, QueueName::QUARANTINE, QueueName::DEAD_LETTERS];
+        let queues = [
+            QueueName::DEFAULT,
+            QueueName::QUARANTINE,
+            QueueName::DEAD_LETTERS,
+        ];
         Self {
-            queues: queues.map(|name| (name.into(), format!("memory:{name}"))).into(),
+            queues: queues
+                .map(|name| (name.into(), format!("memory:{name}")))
+                .into(),
             results_table: "results".to_owned(),
             state_table: "state".to_owned(),
             result_expires: Duration::from_secs(86_400),
@@ -66,7 +72,10 @@ impl Config {
     /// # Errors
     /// `Config`, with the variable's name and what it should hold.
     pub fn from_env() -> Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this module is where settings are read")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this module is where settings are read"
+        )]
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
@@ -86,10 +95,15 @@ impl Config {
         let queues_text = settings.text("SEDANO_QUEUES", QUEUES)?;
         let by_name: BTreeMap<String, String> = serde_json::from_str(&queues_text)
             .map_err(|error| wrong("SEDANO_QUEUES", QUEUES).caused_by(error))?;
-        let queues: BTreeMap<QueueName, String> =
-            by_name.into_iter().map(|(name, url)| (QueueName::new(name), url)).collect();
+        let queues: BTreeMap<QueueName, String> = by_name
+            .into_iter()
+            .map(|(name, url)| (QueueName::new(name), url))
+            .collect();
         if !queues.contains_key(&QueueName::new(QueueName::DEFAULT)) {
-            return Err(Error::new(ErrorKind::Config, "SEDANO_QUEUES has no queue named `default`"));
+            return Err(Error::new(
+                ErrorKind::Config,
+                "SEDANO_QUEUES has no queue named `default`",
+            ));
         }
         Ok(Self {
             queues,
@@ -195,7 +209,10 @@ impl AwsSettings {
     /// # Errors
     /// `Config`, with the variable's name and what it should hold.
     pub fn from_env() -> Result<Self> {
-        #[expect(clippy::disallowed_methods, reason = "this module is where settings are read")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this module is where settings are read"
+        )]
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
@@ -236,14 +253,18 @@ impl AwsSettings {
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
-const QUEUES: &str = r#"a JSON object of queue names and URLs such as {"default": "https://sqs.…"}"#;
+const QUEUES: &str =
+    r#"a JSON object of queue names and URLs such as {"default": "https://sqs.…"}"#;
 
 struct Settings<'a, F>(&'a F);
 
 impl<F: Fn(&str) -> Option<String>> Settings<'_, F> {
     fn text(&self, name: &str, wanted: &str) -> Result<String> {
         self.0(name).filter(|text| !text.is_empty()).ok_or_else(|| {
-            Error::new(ErrorKind::Config, format!("{name} is not set: it must be {wanted}"))
+            Error::new(
+                ErrorKind::Config,
+                format!("{name} is not set: it must be {wanted}"),
+            )
         })
     }
 
@@ -254,13 +275,19 @@ impl<F: Fn(&str) -> Option<String>> Settings<'_, F> {
 
     #[cfg(feature = "aws")]
     fn endpoint(&self, name: &str) -> Result<Option<String>> {
-        if self.optional("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS").is_some_and(|text| text == "true") {
+        if self
+            .optional("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+            .is_some_and(|text| text == "true")
+        {
             return Ok(None);
         }
         for name in [name, "AWS_ENDPOINT_URL"] {
             if let Some(url) = self.optional(name) {
                 if !url.starts_with("http://") && !url.starts_with("https://") {
-                    return Err(wrong(name, "a URL that begins with `http://` or `https://`"));
+                    return Err(wrong(
+                        name,
+                        "a URL that begins with `http://` or `https://`",
+                    ));
                 }
                 return Ok(Some(url));
             }
@@ -289,7 +316,10 @@ mod tests {
 
     fn config(pairs: &[(&str, &str)]) -> Result<Config, String> {
         let lookup = |name: &str| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
         };
         Config::from_lookup(lookup).map_err(|error| error.to_string())
     }
@@ -313,22 +343,35 @@ mod tests {
         for missing in 0..LEAST.len() {
             let mut pairs = LEAST.to_vec();
             let (name, _) = pairs.remove(missing);
-            assert!(config(&pairs).unwrap_err().starts_with(&format!("{name} is not set")));
+            assert!(
+                config(&pairs)
+                    .unwrap_err()
+                    .starts_with(&format!("{name} is not set"))
+            );
         }
         let with = |extra| config(&[LEAST.as_slice(), &[extra]].concat()).unwrap_err();
         assert_eq!(
             with(("SEDANO_RESULT_EXPIRES", "soon")),
             "SEDANO_RESULT_EXPIRES must be a whole number of seconds"
         );
-        assert_eq!(with(("SEDANO_STORE_WRITES", "x")), "SEDANO_STORE_WRITES must be `batch` or `single`");
+        assert_eq!(
+            with(("SEDANO_STORE_WRITES", "x")),
+            "SEDANO_STORE_WRITES must be `batch` or `single`"
+        );
         let queues = [("SEDANO_QUEUES", r#"{"other": "u"}"#), LEAST[1], LEAST[2]];
-        assert_eq!(config(&queues).unwrap_err(), "SEDANO_QUEUES has no queue named `default`");
+        assert_eq!(
+            config(&queues).unwrap_err(),
+            "SEDANO_QUEUES has no queue named `default`"
+        );
     }
 
     #[cfg(feature = "aws")]
     fn aws(pairs: &[(&str, &str)]) -> Result<AwsSettings, String> {
         let lookup = |name: &str| {
-            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
         };
         AwsSettings::from_lookup(lookup).map_err(|error| error.to_string())
     }
@@ -343,7 +386,10 @@ mod tests {
     #[test]
     #[cfg(feature = "aws")]
     fn an_endpoint_of_one_service_goes_before_that_of_all() {
-        let endpoints = [("AWS_ENDPOINT_URL", "http://all"), ("AWS_ENDPOINT_URL_SQS", "http://sqs")];
+        let endpoints = [
+            ("AWS_ENDPOINT_URL", "http://all"),
+            ("AWS_ENDPOINT_URL_SQS", "http://sqs"),
+        ];
         let settings = aws(&[AWS_LEAST.as_slice(), &endpoints].concat()).unwrap();
         assert_eq!(settings.region, "eu-west-1");
         assert_eq!(settings.sqs_endpoint.as_deref(), Some("http://sqs"));
@@ -362,7 +408,11 @@ mod tests {
             assert!(aws(&pairs).unwrap_err().contains(name), "{name}");
         }
         let wrong = [AWS_LEAST.as_slice(), &[("AWS_ENDPOINT_URL", "localhost")]].concat();
-        assert!(aws(&wrong).unwrap_err().starts_with("AWS_ENDPOINT_URL must be a URL"));
+        assert!(
+            aws(&wrong)
+                .unwrap_err()
+                .starts_with("AWS_ENDPOINT_URL must be a URL")
+        );
         assert!(!format!("{:?}", aws(&AWS_LEAST).unwrap()).contains("hush"));
     }
 }

@@ -38,7 +38,15 @@ impl Context {
         deadline: Timestamp,
         soft_deadline: Option<Timestamp>,
     ) -> Self {
-        Self { app, message, state, started_at, deadline, soft_deadline, children: AtomicU32::new(0) }
+        Self {
+            app,
+            message,
+            state,
+            started_at,
+            deadline,
+            soft_deadline,
+            children: AtomicU32::new(0),
+        }
     }
 
     /// The task's id, the same in every run.
@@ -107,7 +115,10 @@ impl Context {
     ///
     /// # Errors
     /// As [`App::send`].
-    pub async fn send<Out>(&self, child: impl Into<Signature<(), Out>>) -> Result<AsyncResult<Out>> {
+    pub async fn send<Out>(
+        &self,
+        child: impl Into<Signature<(), Out>>,
+    ) -> Result<AsyncResult<Out>> {
         let index = self.children.fetch_add(1, Ordering::Relaxed);
         let mut signature = child.into();
         let call = signature.call_mut();
@@ -127,11 +138,16 @@ impl Context {
     /// # Panics
     /// If the worker has no such value and was started without its check.
     pub fn state<S: Send + Sync + 'static>(&self) -> &S {
-        self.state.get().unwrap_or_else(|| missing_state(type_name::<S>()))
+        self.state
+            .get()
+            .unwrap_or_else(|| missing_state(type_name::<S>()))
     }
 }
 
-#[expect(clippy::panic, reason = "Worker::check refuses to start without the state")]
+#[expect(
+    clippy::panic,
+    reason = "Worker::check refuses to start without the state"
+)]
 fn missing_state(name: &str) -> ! {
     panic!("the worker has no state of type `{name}`: give it with `.state(…)`")
 }
@@ -150,7 +166,9 @@ impl StateMap {
     }
 
     fn get<S: Send + Sync + 'static>(&self) -> Option<&S> {
-        self.0.get(&TypeId::of::<S>()).and_then(|value| value.downcast_ref())
+        self.0
+            .get(&TypeId::of::<S>())
+            .and_then(|value| value.downcast_ref())
     }
 }
 

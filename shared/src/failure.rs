@@ -90,7 +90,10 @@ impl TaskError {
 
     /// Not ready yet: run again after `delay`, counting no retry.
     pub fn snooze(delay: Duration) -> Self {
-        Self::classified(Class::Snooze(delay), format!("not ready, again in {delay:?}"))
+        Self::classified(
+            Class::Snooze(delay),
+            format!("not ready, again in {delay:?}"),
+        )
     }
 
     /// Keep no outcome.
@@ -110,7 +113,10 @@ impl TaskError {
     }
 
     fn classified(class: Class, error: impl Into<BoxError>) -> Self {
-        Self(Box::new(Classified { class, source: error.into() }))
+        Self(Box::new(Classified {
+            class,
+            source: error.into(),
+        }))
     }
 
     /// The outermost class in the chain, or [`Class::Unknown`].
@@ -169,7 +175,13 @@ impl TaskError {
             }
             cause = error.source();
         }
-        Failure { kind: kind.to_owned(), message: self.to_string(), causes, retries, at }
+        Failure {
+            kind: kind.to_owned(),
+            message: self.to_string(),
+            causes,
+            retries,
+            at,
+        }
     }
 }
 
@@ -209,15 +221,24 @@ pub trait ResultExt<T>: Sized {
 
 impl<T, E: Into<BoxError>> ResultExt<T> for Result<T, E> {
     fn retry(self) -> Result<T, Classified> {
-        self.map_err(|error| Classified { class: Class::Retry(None), source: error.into() })
+        self.map_err(|error| Classified {
+            class: Class::Retry(None),
+            source: error.into(),
+        })
     }
 
     fn retry_after(self, delay: Duration) -> Result<T, Classified> {
-        self.map_err(|error| Classified { class: Class::Retry(Some(delay)), source: error.into() })
+        self.map_err(|error| Classified {
+            class: Class::Retry(Some(delay)),
+            source: error.into(),
+        })
     }
 
     fn permanent(self) -> Result<T, Classified> {
-        self.map_err(|error| Classified { class: Class::Permanent, source: error.into() })
+        self.map_err(|error| Classified {
+            class: Class::Permanent,
+            source: error.into(),
+        })
     }
 }
 
@@ -343,6 +364,11 @@ mod tests {
     fn the_last_word_on_the_class_counts() {
         let error = TaskError::retry("busy").after(Duration::from_secs(7));
         assert_eq!(error.class(), Class::Retry(Some(Duration::from_secs(7))));
-        assert_eq!(TaskError::reject("poison").to_failure(0, Timestamp::default()).kind, "Rejected");
+        assert_eq!(
+            TaskError::reject("poison")
+                .to_failure(0, Timestamp::default())
+                .kind,
+            "Rejected"
+        );
     }
 }

@@ -201,7 +201,11 @@ pub struct Backoff {
 
 /// A backoff that starts at `base`, is capped at ten minutes and jittered, as Celery's.
 pub const fn exponential(base: Duration) -> Backoff {
-    Backoff { base, cap: Duration::from_secs(600), jitter: true }
+    Backoff {
+        base,
+        cap: Duration::from_secs(600),
+        jitter: true,
+    }
 }
 
 impl Backoff {
@@ -270,7 +274,9 @@ mod tests {
     #[test]
     fn waits_are_celerys() {
         let backoff = exponential(secs(1)).jitter(false);
-        let waits: Vec<u64> = (0..12).map(|n| backoff.delay(n, &Least).as_secs()).collect();
+        let waits: Vec<u64> = (0..12)
+            .map(|n| backoff.delay(n, &Least).as_secs())
+            .collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 600, 600]);
         assert_eq!(backoff.delay(40, &Least), secs(600));
     }
@@ -280,7 +286,10 @@ mod tests {
         let backoff = exponential(secs(2));
         assert_eq!(backoff.delay(3, &Least), Duration::ZERO);
         // u64::MAX modulo 16001
-        assert_eq!(backoff.delay(3, &Most), Duration::from_millis(u64::MAX % 16_001));
+        assert_eq!(
+            backoff.delay(3, &Most),
+            Duration::from_millis(u64::MAX % 16_001)
+        );
     }
 
     #[test]

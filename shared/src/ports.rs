@@ -44,7 +44,13 @@ impl Ports {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Self {
-        Self { queue, store, bus, clock, entropy }
+        Self {
+            queue,
+            store,
+            bus,
+            clock,
+            entropy,
+        }
     }
 }
 
@@ -165,14 +171,20 @@ pub struct Outgoing {
 impl Outgoing {
     /// A message with this body and nothing else.
     pub fn new(body: impl Into<String>) -> Self {
-        Self { body: body.into(), ..Self::default() }
+        Self {
+            body: body.into(),
+            ..Self::default()
+        }
     }
 
     /// The bytes that count against [`BATCH_BYTES`]: body, and each attribute's name, type and value.
     pub fn size(&self) -> usize {
         const TYPE: usize = "String".len();
-        let attributes: usize =
-            self.attributes.iter().map(|(name, value)| name.len() + TYPE + value.len()).sum();
+        let attributes: usize = self
+            .attributes
+            .iter()
+            .map(|(name, value)| name.len() + TYPE + value.len())
+            .sum();
         self.body.len() + attributes
     }
 }
@@ -316,12 +328,20 @@ pub enum Attribute {
 impl Attribute {
     /// The text, if it is one.
     pub fn as_text(&self) -> Option<&str> {
-        if let Attribute::Text(text) = self { Some(text) } else { None }
+        if let Attribute::Text(text) = self {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     /// The whole number, if it is one.
     pub fn as_number(&self) -> Option<i64> {
-        if let Attribute::Number(number) = self { Some(*number) } else { None }
+        if let Attribute::Number(number) = self {
+            Some(*number)
+        } else {
+            None
+        }
     }
 }
 
@@ -432,7 +452,9 @@ pub enum Outcome {
 /// An item's size in bytes by DynamoDB's rules: names and values, a number by its digits.
 /// <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html>
 pub fn item_size(item: &Item) -> usize {
-    item.iter().map(|(name, value)| name.len() + attribute_size(value)).sum()
+    item.iter()
+        .map(|(name, value)| name.len() + attribute_size(value))
+        .sum()
 }
 
 /// The write units of writing an item of this many bytes: one for each KB begun, at least one.
@@ -453,7 +475,11 @@ fn attribute_size(value: &Attribute) -> usize {
         Attribute::Bool(_) | Attribute::Null => 1,
         Attribute::Bytes(bytes) => bytes.len(),
         Attribute::List(list) => {
-            CONTAINER + list.iter().map(|value| ELEMENT + attribute_size(value)).sum::<usize>()
+            CONTAINER
+                + list
+                    .iter()
+                    .map(|value| ELEMENT + attribute_size(value))
+                    .sum::<usize>()
         }
         Attribute::Map(map) => {
             CONTAINER

@@ -36,7 +36,10 @@ pub struct Signature<In, Out> {
 
 impl<In, Out> Clone for Signature<In, Out> {
     fn clone(&self) -> Self {
-        Self { call: self.call.clone(), types: PhantomData }
+        Self {
+            call: self.call.clone(),
+            types: PhantomData,
+        }
     }
 }
 
@@ -106,22 +109,30 @@ impl<Out> Signature<(), Out> {
             Ok(Value::Object(kwargs)) => Ok((Args::new(), kwargs)),
             // A unit struct: a task without parameters.
             Ok(Value::Null) => Ok((Args::new(), Kwargs::new())),
-            Ok(other) => Err(format!("the task must be a struct with named fields, not {other}")),
+            Ok(other) => Err(format!(
+                "the task must be a struct with named fields, not {other}"
+            )),
             Err(error) => Err(error.to_string()),
         };
-        Self { call, types: PhantomData }
+        Self {
+            call,
+            types: PhantomData,
+        }
     }
 
-    /// A call of a task that is known by name only: its arguments are checked by the worker.
+    /// A call of a task that is known by name only: its arguments are checked by the worker, and its
+    /// result is read as whatever type the caller says (`serde_json::Value` takes anything).
     ///
     /// ```
     /// use sedano::Signature;
     ///
-    /// let call = Signature::named("add").arg(2).kwarg("y", 3);
-    /// # let _: Signature<(), serde_json::Value> = call;
+    /// let call: Signature<(), i64> = Signature::named("add").arg(2).kwarg("y", 3);
     /// ```
-    pub fn named(task: impl Into<String>) -> Signature<(), Value> {
-        Signature { call: Call::named(task), types: PhantomData }
+    pub fn named(task: impl Into<String>) -> Self {
+        Self {
+            call: Call::named(task),
+            types: PhantomData,
+        }
     }
 }
 
@@ -132,6 +143,14 @@ impl<In, Out> Signature<In, Out> {
 
     pub(crate) fn into_call(self) -> Call {
         self.call
+    }
+
+    /// The same call where nobody asks for its result.
+    pub(crate) fn forget_output(self) -> Signature<In, ()> {
+        Signature {
+            call: self.call,
+            types: PhantomData,
+        }
     }
 
     /// The task's name.
@@ -246,7 +265,10 @@ impl Call {
     /// The arguments, or what was wrong with them.
     pub(crate) fn take_arguments(&mut self) -> Result<(Args, Kwargs)> {
         std::mem::replace(&mut self.arguments, Ok((Args::new(), Kwargs::new()))).map_err(|what| {
-            let message = format!("an argument of `{}` can't be written as JSON: {what}", self.task);
+            let message = format!(
+                "an argument of `{}` can't be written as JSON: {what}",
+                self.task
+            );
             Error::new(ErrorKind::Encode, message)
         })
     }

@@ -98,12 +98,18 @@ pub struct Param {
 impl Param {
     /// A parameter that must be given.
     pub const fn required(name: &'static str) -> Self {
-        Self { name, required: true }
+        Self {
+            name,
+            required: true,
+        }
     }
 
     /// A parameter that may be left out.
     pub const fn optional(name: &'static str) -> Self {
-        Self { name, required: false }
+        Self {
+            name,
+            required: false,
+        }
     }
 }
 
@@ -117,7 +123,10 @@ pub struct StateType {
 impl StateType {
     /// This type.
     pub const fn of<S: 'static>() -> Self {
-        Self { id: TypeId::of::<S>, name: type_name::<S> }
+        Self {
+            id: TypeId::of::<S>,
+            name: type_name::<S>,
+        }
     }
 }
 
@@ -187,12 +196,21 @@ fn bind_to<T: Task>(args: Args, kwargs: Kwargs) -> Result<T> {
 
 async fn run<T: Task>(ctx: &Context, args: Args, kwargs: Kwargs) -> Result<String, TaskError> {
     let task: T = bind_to(args, kwargs).map_err(|error| {
-        TaskError::permanent(Named { kind: "Bind", message: error.to_string() })
+        TaskError::permanent(Named {
+            kind: "Bind",
+            message: error.to_string(),
+        })
     })?;
     let output = task.run(ctx).await?;
     serde_json::to_string(&output).map_err(|error| {
-        let message = format!("{}() returned what can't be written as JSON: {error}", T::NAME);
-        TaskError::permanent(Named { kind: "Encode", message })
+        let message = format!(
+            "{}() returned what can't be written as JSON: {error}",
+            T::NAME
+        );
+        TaskError::permanent(Named {
+            kind: "Encode",
+            message,
+        })
     })
 }
 
@@ -242,17 +260,24 @@ impl Tasks {
             let hint = nearest(name, self.names())
                 .map(|near| format!("; did you mean `{near}`?"))
                 .unwrap_or_default();
-            Error::new(ErrorKind::NotRegistered, format!("no task is named `{name}`{hint}"))
+            Error::new(
+                ErrorKind::NotRegistered,
+                format!("no task is named `{name}`{hint}"),
+            )
         })
     }
 
     /// Whether a task answers to this name or alias, without the search for a near one.
     pub(crate) fn find(&self, name: &str) -> Option<&TaskDef> {
-        self.0.iter().find(|task| task.name == name || task.aliases.contains(&name))
+        self.0
+            .iter()
+            .find(|task| task.name == name || task.aliases.contains(&name))
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().flat_map(|task| std::iter::once(task.name).chain(task.aliases.iter().copied()))
+        self.0
+            .iter()
+            .flat_map(|task| std::iter::once(task.name).chain(task.aliases.iter().copied()))
     }
 
     /// No name and no alias stands twice.
@@ -278,7 +303,10 @@ impl<const N: usize> From<[TaskDef; N]> for Tasks {
 }
 
 /// The candidate nearest to what was written, if one is near enough to be meant.
-pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    written: &str,
+    candidates: impl Iterator<Item = &'a str>,
+) -> Option<&'a str> {
     candidates
         .map(|candidate| (strsim::jaro_winkler(written, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.7)
@@ -289,7 +317,7 @@ pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> 
 /// Lists tasks by the names of their functions or types: `tasks![add, mul, Charge]`.
 #[macro_export]
 macro_rules! tasks {
-    ($($task:path),* $(,)?) => {
+    ($($task:ty),* $(,)?) => {
         $crate::Tasks::new([$($crate::TaskDef::of::<$task>()),*])
     };
 }

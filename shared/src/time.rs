@@ -88,7 +88,9 @@ impl FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, Error> {
         let instant = text.parse::<jiff::Timestamp>().or_else(|_| {
             let civil = text.parse::<jiff::civil::DateTime>()?;
-            civil.to_zoned(jiff::tz::TimeZone::UTC).map(|zoned| zoned.timestamp())
+            civil
+                .to_zoned(jiff::tz::TimeZone::UTC)
+                .map(|zoned| zoned.timestamp())
         });
         match instant {
             Ok(instant) => Ok(Self(instant.as_millisecond())),
@@ -123,7 +125,10 @@ mod tests {
         let texts = instants.map(|millis| Timestamp::from_millis(millis).to_string());
         assert!(texts.is_sorted());
         assert_eq!(texts[1], "1970-01-01T00:00:00.000Z");
-        assert_eq!(texts.map(|text| text.parse::<Timestamp>().unwrap().as_millis()), instants);
+        assert_eq!(
+            texts.map(|text| text.parse::<Timestamp>().unwrap().as_millis()),
+            instants
+        );
     }
 
     #[test]
@@ -138,6 +143,9 @@ mod tests {
             assert_eq!(text.parse::<Timestamp>().unwrap(), wanted, "{text}");
         }
         let error = "tomorrow".parse::<Timestamp>().unwrap_err().to_string();
-        assert_eq!(error, "`tomorrow` is no date and time: write it as 2026-03-01T12:00:00Z");
+        assert_eq!(
+            error,
+            "`tomorrow` is no date and time: write it as 2026-03-01T12:00:00Z"
+        );
     }
 }

@@ -21,6 +21,7 @@ pub use counts::Counts;
 pub use queue::{MemoryQueue, QueueSettings, StoredMessage};
 pub use store::MemoryStore;
 
+use crate::app::App;
 use crate::config::Config;
 use crate::entropy::OsEntropy;
 use crate::ports::{Clock, Entropy, Ports};
@@ -53,6 +54,14 @@ pub struct Memory {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     counter: Arc<Counter>,
+    config: Config,
+}
+
+impl Default for Memory {
+    /// The queues and defaults of [`Config::memory`], in real time.
+    fn default() -> Self {
+        Self::new(&Config::memory())
+    }
 }
 
 impl Memory {
@@ -79,7 +88,13 @@ impl Memory {
             clock,
             entropy,
             counter,
+            config: config.clone(),
         }
+    }
+
+    /// An application over these ports.
+    pub fn app(&self) -> App {
+        App::new(self.ports(), self.config.clone())
     }
 
     /// The ports, as the engine takes them.

@@ -1,0 +1,102 @@
+//! Many messages in as few calls as SQS allows: ten messages and 1 MiB each.
+
+use std::collections::BTreeMap;
+
+use futures_util::future::join_all;
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{BATCH_BYTES, BATCH_ENTRIES, Outgoing, Queue, QueueName, Sent};
+
+/// Sends messages to their queues, all calls at once. Each message carries a tag, which comes back
+/// with what became of it. Order within a queue is kept; only FIFO queues keep it any further.
+pub(crate) async fn send<T>(
+    port: &dyn Queue,
+    messages: Vec<(QueueName, Outgoing, T)>,
+) -> Vec<(T, Result<Sent>)> {
+    let mut queues: BTreeMap<QueueName, Vec<(Outgoing, T)>> = BTreeMap::new();
+    for (queue, outgoing, tag) in messages {
+        queues.entry(queue).or_default().push((outgoing, tag));
+    }
+    let per_queue = queues.into_iter().map(|(queue, messages)| async move {
+        let calls = split(messages)
+            .into_iter()
+            .map(|batch| call(port, &queue, batch));
+        if queue.is_fifo() {
+            // One call after the other, or SQS may order them otherwise.
+            let mut answers = Vec::new();
+            for call in calls {
+                answers.extend(call.await);
+            }
+            return answers;
+        }
+        join_all(calls).await.into_iter().flatten().collect()
+    });
+    join_all(per_queue).await.into_iter().flatten().collect()
+}
+
+async fn call<T>(
+    port: &dyn Queue,
+    queue: &QueueName,
+    batch: Vec<(Outgoing, T)>,
+) -> Vec<(T, Result<Sent>)> {
+    let (messages, tags): (Vec<Outgoing>, Vec<T>) = batch.into_iter().unzip();
+    match port.send(queue, messages).await {
+        Ok(answers) => tags.into_iter().zip(answers).collect(),
+        Err(error) => {
+            // The call failed as a whole: for each message of it the same.
+            let (kind, text) = (error.kind(), error.to_string());
+            tags.into_iter()
+                .map(|tag| (tag, Err(Error::new(kind, text.clone()))))
+                .collect()
+        }
+    }
+}
+
+/// In order, each batch as full as the next message allows.
+fn split<T>(messages: Vec<(Outgoing, T)>) -> Vec<Vec<(Outgoing, T)>> {
+    let mut batches: Vec<Vec<(Outgoing, T)>> = Vec::new();
+    let mut bytes = 0;
+    for (outgoing, tag) in messages {
+        let size = outgoing.size();
+        match batches.last_mut() {
+            Some(batch) if batch.len() < BATCH_ENTRIES && bytes + size <= BATCH_BYTES => {
+                bytes += size;
+                batch.push((outgoing, tag));
+            }
+            _ => {
+                bytes = size;
+                batches.push(vec![(outgoing, tag)]);
+            }
+        }
+    }
+    batches
+}
+
+/// One answer for each entry is what the port promises; a missing one is an error of the service.
+pub(crate) fn unanswered() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "the broker gave no answer for a message",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sizes(bodies: &[usize]) -> Vec<usize> {
+        let messages = bodies
+            .iter()
+            .map(|size| (Outgoing::new("x".repeat(*size)), ()))
+            .collect();
+        split(messages).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn ten_messages_or_a_mebibyte() {
+        assert_eq!(sizes(&[1; 21]), [10, 10, 1]);
+        assert_eq!(sizes(&[BATCH_BYTES, 1, BATCH_BYTES - 1, 1]), [1, 2, 1]);
+        assert_eq!(sizes(&[400_000; 5]), [2, 2, 1]);
+        assert!(sizes(&[]).is_empty());
+    }
+}

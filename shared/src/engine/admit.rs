@@ -1,0 +1,140 @@
+//! Whether a message may run now: its task known, not expired, due, and time enough left.
+
+use std::time::Duration;
+
+use crate::app::{outgoing, whole_seconds};
+use crate::error::Result;
+use crate::failure::Failure;
+use crate::record::State;
+use crate::task::TaskDef;
+use crate::time::Timestamp;
+use crate::worker::Disposition;
+
+use super::claim::Standing;
+use super::{Batch, Job};
+
+/// The answer.
+pub(super) enum Admission<'a> {
+    /// It may run.
+    Now(&'a TaskDef),
+    /// It may not, and this is what becomes of its message.
+    Over(Disposition),
+}
+
+/// Waiting this long for a due time costs less than another delivery.
+const SHORT_WAIT: Duration = Duration::from_secs(1);
+/// A task without a limit of its own is not started with less time than this.
+const LEAST_TIME: Duration = Duration::from_secs(1);
+
+impl Batch<'_> {
+    pub(super) async fn admit(&self, job: &Job<'_>) -> Result<Admission<'_>> {
+        let Some(def) = self.worker.registered().find(&job.message.task) else {
+            return self.unknown(job).await.map(Admission::Over);
+        };
+        if job
+            .message
+            .expires
+            .is_some_and(|expires| expires < self.now())
+        {
+            return self.expired(job).await.map(Admission::Over);
+        }
+        if let Some(eta) = job.message.eta {
+            let early = eta.since(self.now());
+            if early > SHORT_WAIT {
+                return self.put_back(job, eta).await.map(Admission::Over);
+            }
+            if !early.is_zero() {
+                self.worker.app().ports().clock.sleep(early).await;
+            }
+        }
+        if self.short_of_time(job, def) {
+            self.hide(job.delivery, Duration::ZERO).await?;
+            return Ok(Admission::Over(Disposition::Returned));
+        }
+        Ok(Admission::Now(def))
+    }
+
+    /// Whether a later invocation would give the task time that this one no longer has.
+    fn short_of_time(&self, job: &Job<'_>, def: &TaskDef) -> bool {
+        let left = self.stop_at().since(self.now());
+        let fresh = self
+            .stop_at()
+            .since(self.started)
+            .saturating_sub(Duration::from_secs(1));
+        let limit = job
+            .message
+            .time_limit
+            .or(def.options.time_limit)
+            .unwrap_or(LEAST_TIME);
+        left < limit.min(fresh)
+    }
+
+    /// A rolling deployment may bring a worker that knows the task: it waits for one a few minutes.
+    async fn unknown(&self, job: &Job<'_>) -> Result<Disposition> {
+        let age = self.now().since(job.delivery.sent_at);
+        let grace = self.worker.app().config().unknown_task_grace;
+        if let Some(left) = grace.checked_sub(age).filter(|left| !left.is_zero()) {
+            let doublings = job.delivery.receive_count.saturating_sub(1).min(10);
+            let pause = Duration::from_secs(10) * 2_u32.pow(doublings);
+            self.hide(job.delivery, pause.min(left)).await?;
+            return Ok(Disposition::Returned);
+        }
+        let error = match self.worker.registered().get(&job.message.task) {
+            Err(error) => error.to_string(),
+            Ok(_) => return Ok(Disposition::Returned),
+        };
+        let failure = self.failure(job, "NotRegistered", error);
+        match self.record_unstarted(job, State::Failure, &failure).await? {
+            Standing::Mine => {
+                self.dead_letter(job.delivery, "NotRegistered", &failure.message)
+                    .await
+            }
+            standing => self.refused(job, standing).await,
+        }
+    }
+
+    async fn expired(&self, job: &Job<'_>) -> Result<Disposition> {
+        let when = job
+            .message
+            .expires
+            .map(|at| at.to_string())
+            .unwrap_or_default();
+        let failure = self.failure(
+            job,
+            "Expired",
+            format!("expired at {when}, before it started"),
+        );
+        match self.record_unstarted(job, State::Revoked, &failure).await? {
+            Standing::Mine => {
+                tracing::info!(task_id = job.message.id, task = job.message.task, "expired");
+                Ok(Disposition::Done)
+            }
+            standing => self.refused(job, standing).await,
+        }
+    }
+
+    fn failure(&self, job: &Job<'_>, kind: &str, message: String) -> Failure {
+        let retries = job.message.retries;
+        Failure {
+            kind: kind.to_owned(),
+            message,
+            causes: Vec::new(),
+            retries,
+            at: self.now(),
+        }
+    }
+
+    /// Back to the queue until its ETA, 900 s at a time. A FIFO queue delays no single message: there
+    /// it is hidden, which keeps the order.
+    async fn put_back(&self, job: &Job<'_>, eta: Timestamp) -> Result<Disposition> {
+        if job.delivery.queue.is_fifo() {
+            self.hide(job.delivery, whole_seconds(eta.since(self.now())))
+                .await?;
+            return Ok(Disposition::Returned);
+        }
+        let mut copy = outgoing(&job.message, &job.delivery.queue, self.now())?;
+        copy.group.clone_from(&job.delivery.group);
+        self.outbox.send(&job.delivery.queue, copy).await?;
+        Ok(Disposition::Done)
+    }
+}

@@ -1,0 +1,113 @@
+//! What an outcome means: success, another try, or the end. Celery's rules.
+
+use std::time::Duration;
+
+use crate::failure::{Class, Failure, Named, TaskError};
+use crate::time::Timestamp;
+
+use super::run::Outcome;
+use super::{Batch, Known};
+
+/// What is to be recorded and done.
+pub(super) enum Verdict {
+    /// SUCCESS, with the result as JSON unless it is ignored.
+    Success(Option<String>),
+    /// FAILURE, and a copy to the dead-letter queue if asked.
+    Failure { failure: Failure, dead_letter: bool },
+    /// Another run, then.
+    Retry {
+        due_at: Timestamp,
+        retries: u32,
+        failure: Failure,
+    },
+    /// IGNORED.
+    Ignored,
+}
+
+/// What is left of DynamoDB's 400 KB when the rest of a record is written.
+const RESULT_BYTES: usize = 380 * 1024;
+
+impl Verdict {
+    /// The end of a task that kills its process.
+    pub(super) fn lost(known: &Known<'_>, error: &str, now: Timestamp) -> Self {
+        Self::named(known, "WorkerLost", error.to_owned(), now, true)
+    }
+
+    fn named(
+        known: &Known<'_>,
+        kind: &'static str,
+        message: String,
+        now: Timestamp,
+        dead_letter: bool,
+    ) -> Self {
+        let error = TaskError::new(Named { kind, message });
+        let failure = error.to_failure(known.job.message.retries, now);
+        Verdict::Failure {
+            failure,
+            dead_letter,
+        }
+    }
+}
+
+impl Batch<'_> {
+    pub(super) fn decide(&self, known: &Known<'_>, outcome: Outcome) -> Verdict {
+        let now = self.now();
+        let error = match outcome {
+            Ok(_) if known.ignores_result() => return Verdict::Success(None),
+            Ok(result) if result.len() > RESULT_BYTES => {
+                let (task, bytes) = (&known.job.message.task, result.len());
+                let message = format!(
+                    "{task}() returned {bytes} bytes; a record holds {RESULT_BYTES}: \
+                     store the data elsewhere and return a reference"
+                );
+                return Verdict::named(known, "TooLarge", message, now, false);
+            }
+            Ok(result) => return Verdict::Success(Some(result)),
+            Err(error) => error,
+        };
+        let retries = known.job.message.retries;
+        let failure = error.to_failure(retries, now);
+        let again = |delay: Duration, retries| Verdict::Retry {
+            due_at: now + delay,
+            retries,
+            failure: failure.clone(),
+        };
+        match (error.class(), self.policy_retries(known, &error)) {
+            (Class::Ignore, _) => Verdict::Ignored,
+            (Class::Reject, _) => Verdict::Failure {
+                failure,
+                dead_letter: true,
+            },
+            (Class::Snooze(delay), _) => again(delay, retries),
+            (Class::Retry(delay), _) if self.retries_left(known) => {
+                again(delay.unwrap_or_else(|| self.delay(known)), retries + 1)
+            }
+            (Class::Unknown, true) if self.retries_left(known) => {
+                again(self.delay(known), retries + 1)
+            }
+            (Class::Retry(_) | Class::Unknown | Class::Permanent, _) => Verdict::Failure {
+                failure,
+                dead_letter: false,
+            },
+        }
+    }
+
+    /// Whether the task's own policy wants another try of an error that carries no class.
+    fn policy_retries(&self, known: &Known<'_>, error: &TaskError) -> bool {
+        known.options().retry || known.options().retry_if.is_some_and(|pick| pick(error))
+    }
+
+    fn retries_left(&self, known: &Known<'_>) -> bool {
+        known
+            .options()
+            .max_retries
+            .is_none_or(|most| known.job.message.retries < most)
+    }
+
+    fn delay(&self, known: &Known<'_>) -> Duration {
+        let entropy = &*self.worker.app().ports().entropy;
+        known
+            .options()
+            .retry_delay(known.job.message.retries, entropy)
+    }
+}

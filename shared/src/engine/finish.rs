@@ -1,0 +1,267 @@
+//! The end of a run: a write fenced by the claim, then what follows from it.
+
+use std::time::Duration;
+
+use crate::app::whole_seconds;
+use crate::error::Result;
+use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
+use crate::record::{State, field, kept};
+use crate::worker::Disposition;
+
+use super::claim::{Claimed, Standing, kept_message, unleased};
+use super::decide::Verdict;
+use super::{Batch, Job, Known};
+
+impl Batch<'_> {
+    pub(super) async fn finish(
+        &self,
+        known: &Known<'_>,
+        claimed: Claimed,
+        verdict: Verdict,
+    ) -> Result<Disposition> {
+        let job = known.job;
+        let unwritten = !claimed.fenced
+            && known.ignores_result()
+            && matches!(verdict, Verdict::Success(_) | Verdict::Ignored);
+        if unwritten {
+            return Ok(Disposition::Done);
+        }
+        let fenced = claimed.fenced;
+        let write = self.finish_write(known, claimed, &verdict);
+        let status = verdict.state();
+        let outcome = self.record(write).await?;
+        match self.settle(job, outcome, status, fenced).await? {
+            Settled::Recorded => self.follow(job, verdict).await,
+            Settled::Lost(standing) if fenced => {
+                // Someone else holds the task by now; what this run found out counts for nothing.
+                let (task_id, owner) = (&job.message.id, &job.owner);
+                tracing::warn!(task_id, owner, "lost its lease before it finished");
+                self.refused(job, standing).await
+            }
+            Settled::Lost(standing) => self.refused(job, standing).await,
+        }
+    }
+
+    /// Writes what a run found out, for as long as the invocation lasts: giving up would mean to run
+    /// the body again.
+    async fn record(&self, write: Write) -> Result<Outcome> {
+        const LAST_CALL: Duration = Duration::from_millis(200);
+        let ports = self.worker.app().ports();
+        let mut pause = Duration::from_millis(25);
+        let mut outcome = self.finishes.soon(write.clone()).await;
+        while let Err(error) = &outcome
+            && error.is_retryable()
+            && self.now() + pause + LAST_CALL < self.invocation.deadline
+        {
+            tracing::warn!(%error, "a result could not be recorded; trying again");
+            ports.clock.sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(1));
+            outcome = ports.store.write(write.clone()).await;
+        }
+        outcome
+    }
+
+    fn finish_write(&self, known: &Known<'_>, claimed: Claimed, verdict: &Verdict) -> Write {
+        let job = known.job;
+        let now = self.now();
+        let expires = known
+            .options()
+            .result_expires
+            .unwrap_or(self.worker.app().config().result_expires);
+        let mut runs = claimed.attempts;
+        if let Some(run) = runs.last_mut() {
+            run.end = Some(now);
+            run.error = verdict.error().map(|failure| failure.to_string());
+        }
+        let mut changes: Vec<Change> = Vec::with_capacity(12);
+        let mut set = |name: &'static str, value: Attribute| {
+            changes.push(Change::Set(name.into(), value));
+        };
+        set(field::STATUS, verdict.state().into());
+        set(field::ATTEMPTS, kept(&runs));
+        if !claimed.fenced {
+            set(field::TASK, job.message.task.as_str().into());
+            set(field::OWNER, job.owner.as_str().into());
+            set(field::QUEUE, job.home.as_str().into());
+            set(field::STARTED_AT, claimed.started_at.into());
+            set(field::ATTEMPT, job.message.attempt.into());
+            set(field::RETRIES, job.message.retries.into());
+        }
+        let ttl = match verdict {
+            Verdict::Retry {
+                due_at,
+                retries,
+                failure,
+            } => {
+                set(field::ATTEMPT, (job.message.attempt + 1).into());
+                set(field::RETRIES, (*retries).into());
+                set(field::DUE_AT, (*due_at).into());
+                set(field::ERROR, failure.into());
+                *due_at + crate::app::GUARD_FOR
+            }
+            Verdict::Success(result) => {
+                if let Some(json) = result {
+                    set(field::RESULT, json.as_str().into());
+                }
+                set(field::FINISHED_AT, now.into());
+                now + expires
+            }
+            Verdict::Failure { failure, .. } => {
+                set(field::ERROR, failure.into());
+                set(field::FINISHED_AT, now.into());
+                if let Some(message) = kept_message(job) {
+                    set(field::MESSAGE, message);
+                }
+                now + expires
+            }
+            Verdict::Ignored => {
+                set(field::FINISHED_AT, now.into());
+                now + expires
+            }
+        };
+        set(field::TTL, ttl.as_secs().into());
+        if matches!(verdict, Verdict::Success(_) | Verdict::Ignored) {
+            changes.push(Change::Remove(field::ERROR.into()));
+        }
+        if matches!(verdict, Verdict::Retry { .. }) {
+            changes.push(Change::Remove(field::CRASHES.into()));
+        }
+        let key = Key::Result(job.message.id.clone());
+        if claimed.fenced {
+            return Write {
+                key,
+                op: Op::Update(changes),
+                when: fence(job),
+            };
+        }
+        if job.message.attempt == 0 {
+            // Nothing is there: as a Put it shares a call with the others of the batch.
+            let item = changes.into_iter().filter_map(|change| match change {
+                Change::Set(name, value) => Some((name, value)),
+                _ => None,
+            });
+            return Write {
+                key,
+                op: Op::Put(item.collect()),
+                when: When::Absent,
+            };
+        }
+        Write {
+            key,
+            op: Op::Update(changes),
+            when: When::Any(unleased(job)),
+        }
+    }
+
+    /// Whether the record says what this run found out, be it by an earlier try of the same write.
+    async fn settle(
+        &self,
+        job: &Job<'_>,
+        outcome: Outcome,
+        wrote: State,
+        fenced: bool,
+    ) -> Result<Settled> {
+        let old = match outcome {
+            Outcome::Applied(_) => return Ok(Settled::Recorded),
+            Outcome::Refused(Some(old)) => Some(old),
+            // A batch doesn't always tell: ask.
+            Outcome::Refused(None) => {
+                let key = Key::Result(job.message.id.clone());
+                self.worker.app().ports().store.get(&key).await?
+            }
+        };
+        let Some(old) = old else {
+            // The record was removed while the task ran. The next delivery finds none and runs.
+            return Ok(Settled::Lost(Standing::Held { until: self.now() }));
+        };
+        let owner = old.get(field::OWNER).and_then(Attribute::as_text);
+        let mine = owner == Some(&job.owner) && crate::record::status(&old) == Some(wrote);
+        if mine {
+            return Ok(Settled::Recorded);
+        }
+        let standing = Standing::of(&old, job, self.now());
+        match standing {
+            // Its own claim: the finish itself was not applied. Never so, unless the store is wrong.
+            Standing::Mine if fenced => Ok(Settled::Lost(Standing::Held { until: self.now() })),
+            standing => Ok(Settled::Lost(standing)),
+        }
+    }
+
+    async fn follow(&self, job: &Job<'_>, verdict: Verdict) -> Result<Disposition> {
+        let message = &job.message;
+        let (task_id, task) = (&message.id, &message.task);
+        match verdict {
+            Verdict::Success(_) => {
+                tracing::debug!(task_id, task, "succeeded");
+                Ok(Disposition::Done)
+            }
+            Verdict::Ignored => {
+                tracing::info!(task_id, task, "ignored");
+                Ok(Disposition::Done)
+            }
+            Verdict::Failure {
+                failure,
+                dead_letter,
+            } => {
+                tracing::warn!(task_id, task, error = %failure, "failed");
+                if dead_letter {
+                    return self
+                        .dead_letter(job.delivery, &failure.kind, &failure.message)
+                        .await;
+                }
+                Ok(Disposition::Done)
+            }
+            Verdict::Retry {
+                due_at,
+                retries,
+                failure,
+            } => {
+                tracing::info!(task_id, task, retries, %due_at, error = %failure, "to be retried");
+                if job.delivery.queue.is_fifo() {
+                    let pause = whole_seconds(due_at.since(self.now()));
+                    self.hide(job.delivery, pause).await?;
+                    return Ok(Disposition::Returned);
+                }
+                let mut next = message.clone();
+                next.attempt += 1;
+                next.retries = retries;
+                next.eta = Some(due_at);
+                self.send_on(job, &job.home, next).await?;
+                Ok(Disposition::Done)
+            }
+        }
+    }
+}
+
+/// What became of a finish.
+enum Settled {
+    Recorded,
+    Lost(Standing),
+}
+
+/// Only while this run holds the task.
+fn fence(job: &Job<'_>) -> When {
+    When::All(vec![
+        When::Eq(field::OWNER.into(), job.owner.as_str().into()),
+        When::Eq(field::ATTEMPT.into(), job.message.attempt.into()),
+        When::Eq(field::STATUS.into(), State::Started.into()),
+    ])
+}
+
+impl Verdict {
+    fn state(&self) -> State {
+        match self {
+            Verdict::Success(_) => State::Success,
+            Verdict::Failure { .. } => State::Failure,
+            Verdict::Retry { .. } => State::Retry,
+            Verdict::Ignored => State::Ignored,
+        }
+    }
+
+    fn error(&self) -> Option<&crate::Failure> {
+        match self {
+            Verdict::Failure { failure, .. } | Verdict::Retry { failure, .. } => Some(failure),
+            Verdict::Success(_) | Verdict::Ignored => None,
+        }
+    }
+}

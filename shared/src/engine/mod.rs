@@ -1,0 +1,273 @@
+//! The protocol: what happens to each message of a batch. Pure over the ports.
+//!
+//! The order of work for one message, top to bottom as [`Batch::work`] does it:
+//!
+//! 1. decode; what can't be is a dead letter
+//! 2. admit: known, not expired, due, and enough time left ([`admit`])
+//! 3. claim: one conditional write makes this run the only one ([`claim`])
+//! 4. run, under its limits ([`run`])
+//! 5. decide: what the outcome means ([`decide`])
+//! 6. finish: a write fenced by the claim, then what follows from it ([`finish`])
+//! 7. acknowledge, last of all: the message is the outbox. Whatever dies before, the message comes
+//!    again, and each step recognises what was done already
+//!
+//! Members of a batch run side by side and share their calls ([`coalesce`]); none waits for another.
+//! Members of one FIFO group run in order, and after one that isn't done the rest of its group is
+//! handed back.
+
+mod admit;
+mod claim;
+mod coalesce;
+mod decide;
+mod finish;
+mod reroute;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+
+use crate::error::Result;
+use crate::message::Message;
+use crate::options::Options;
+use crate::ports::{BATCH_ENTRIES, Delivery, QueueName};
+use crate::task::TaskDef;
+use crate::time::Timestamp;
+use crate::worker::{Disposition, Invocation, Worker};
+
+use admit::Admission;
+use claim::Claim;
+use coalesce::{Outbox, Writes};
+use decide::Verdict;
+
+/// What is kept back of the invocation's time, to record what became of a task that was stopped.
+const MARGIN: Duration = Duration::from_millis(1500);
+/// How long after its invocation's deadline a lease ends: Lambda kills late, never early.
+const LEASE_GRACE: Duration = Duration::from_secs(2);
+
+/// Works on a batch; one disposition for each delivery, in order.
+pub(crate) async fn handle(
+    worker: &Worker,
+    deliveries: &[Delivery],
+    invocation: &Invocation,
+) -> Vec<Disposition> {
+    let batch = Batch::new(worker, invocation, deliveries);
+    batch.shorten_visibility(deliveries).await;
+    let lanes = lanes(deliveries);
+    batch.finishes.open(lanes.len());
+    let done = join_all(lanes.into_iter().map(|lane| batch.lane(lane))).await;
+    let mut dispositions = vec![Disposition::Returned; deliveries.len()];
+    for (place, disposition) in done.into_iter().flatten() {
+        if let Some(slot) = dispositions.get_mut(place) {
+            *slot = disposition;
+        }
+    }
+    dispositions
+}
+
+/// A batch at work: what its members share.
+struct Batch<'a> {
+    worker: &'a Worker,
+    invocation: &'a Invocation,
+    started: Timestamp,
+    /// Whether a death of the process would be this message's own doing.
+    alone: bool,
+    claims: Writes<'a>,
+    finishes: Writes<'a>,
+    outbox: Outbox<'a>,
+}
+
+/// One message of the batch, decoded.
+struct Job<'a> {
+    delivery: &'a Delivery,
+    message: Message,
+    /// The queue that retries go to: not the quarantine.
+    home: QueueName,
+    /// Who holds the lease: this invocation, this place in its batch.
+    owner: String,
+}
+
+/// A job whose task is known.
+struct Known<'a> {
+    job: &'a Job<'a>,
+    def: &'a TaskDef,
+}
+
+impl Known<'_> {
+    fn options(&self) -> &Options {
+        &self.def.options
+    }
+
+    fn ignores_result(&self) -> bool {
+        self.job
+            .message
+            .ignore_result
+            .unwrap_or(self.def.options.ignore_result)
+    }
+}
+
+/// Messages that must be worked on one after the other, with their places in the batch.
+type Lane<'a> = Vec<(usize, &'a Delivery)>;
+
+/// One lane for each FIFO group; one for each message of other queues.
+fn lanes(deliveries: &[Delivery]) -> Vec<Lane<'_>> {
+    let mut groups: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut lanes: Vec<Lane<'_>> = Vec::new();
+    for (place, delivery) in deliveries.iter().enumerate() {
+        let group = delivery
+            .group
+            .as_deref()
+            .filter(|_| delivery.queue.is_fifo());
+        let lane = match group {
+            Some(group) => *groups.entry(group).or_insert(lanes.len()),
+            None => lanes.len(),
+        };
+        match lanes.get_mut(lane) {
+            Some(lane) => lane.push((place, delivery)),
+            None => lanes.push(vec![(place, delivery)]),
+        }
+    }
+    lanes
+}
+
+impl<'a> Batch<'a> {
+    fn new(worker: &'a Worker, invocation: &'a Invocation, deliveries: &[Delivery]) -> Self {
+        let ports = worker.app().ports();
+        Self {
+            worker,
+            invocation,
+            started: ports.clock.now(),
+            alone: deliveries.len() == 1,
+            claims: Writes::new(ports),
+            finishes: Writes::new(ports),
+            outbox: Outbox::new(ports),
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.worker.app().ports().clock.now()
+    }
+
+    /// When bodies are stopped, so that what became of them can still be recorded.
+    fn stop_at(&self) -> Timestamp {
+        let whole = self.invocation.deadline.since(self.started);
+        self.invocation.deadline - MARGIN.min(whole / 4)
+    }
+
+    /// A message comes back only when its visibility timeout ends, however soon its process died:
+    /// where that is much longer than this invocation can last, it is shortened.
+    async fn shorten_visibility(&self, deliveries: &[Delivery]) {
+        const WORTH_A_CALL: Duration = Duration::from_secs(30);
+        let left = self.invocation.deadline.since(self.started);
+        let visibility = self.worker.app().config().visibility_timeout;
+        if visibility.is_none_or(|visibility| visibility <= left + WORTH_A_CALL) {
+            return;
+        }
+        let hidden = left + Duration::from_secs(5);
+        for chunk in deliveries.chunks(BATCH_ENTRIES) {
+            let changes = chunk
+                .iter()
+                .map(|one| (one.receipt.clone(), hidden))
+                .collect();
+            let Some(first) = chunk.first() else { continue };
+            let port = &self.worker.app().ports().queue;
+            if let Err(error) = port.hide_many(&first.queue, changes).await {
+                // Costs time after a crash, nothing else.
+                tracing::warn!(%error, "the visibility timeout could not be shortened");
+            }
+        }
+    }
+
+    async fn lane(&self, lane: Lane<'_>) -> Vec<(usize, Disposition)> {
+        let mut dispositions = Vec::with_capacity(lane.len());
+        let mut blocked = false;
+        for (place, delivery) in lane {
+            let disposition = if blocked {
+                Disposition::Returned
+            } else {
+                self.deliver(place, delivery).await
+            };
+            blocked = disposition == Disposition::Returned;
+            dispositions.push((place, disposition));
+        }
+        self.finishes.close();
+        dispositions
+    }
+
+    /// An error of a port is never the task's fault: the message goes back and comes again, soon if
+    /// the error is a passing one.
+    async fn deliver(&self, place: usize, delivery: &Delivery) -> Disposition {
+        let error = match self.work(place, delivery).await {
+            Ok(disposition) => return disposition,
+            Err(error) => error,
+        };
+        let (message_id, kind) = (&delivery.message_id, error.kind());
+        tracing::error!(message_id, ?kind, %error, "handed back: {error:?}");
+        if error.is_retryable() {
+            let doublings = delivery.receive_count.saturating_sub(1).min(4);
+            let pause = Duration::from_secs(5) * 2_u32.pow(doublings);
+            if let Err(error) = self.hide(delivery, pause).await {
+                tracing::warn!(message_id, %error, "comes again at its visibility timeout only");
+            }
+        }
+        Disposition::Returned
+    }
+
+    async fn work(&self, place: usize, delivery: &Delivery) -> Result<Disposition> {
+        let message = match Message::decode(&delivery.body, &delivery.message_id, delivery.sent_at)
+        {
+            Ok(message) => message,
+            Err(error) => {
+                return self
+                    .dead_letter(delivery, "Undecodable", &error.to_string())
+                    .await;
+            }
+        };
+        let queues = &self.worker.app().config().queues;
+        let home = message.queue.as_deref().map(QueueName::new);
+        let home = home.filter(|queue| queues.contains_key(queue));
+        let home = home.unwrap_or_else(|| delivery.queue.clone());
+        let owner = format!("{}/{place}", self.invocation.id);
+        let mut job = Job {
+            delivery,
+            message,
+            home,
+            owner,
+        };
+        loop {
+            let def = match self.admit(&job).await? {
+                Admission::Now(def) => def,
+                Admission::Over(disposition) => return Ok(disposition),
+            };
+            let known = Known { job: &job, def };
+            match self.claim(&known).await? {
+                Claim::Mine(claimed) => return self.carry_out(&known, claimed).await,
+                Claim::Over(disposition) => return Ok(disposition),
+                // On a FIFO queue the message itself is what is retried.
+                Claim::Adopt {
+                    attempt,
+                    retries,
+                    due_at,
+                } => {
+                    job.message.attempt = attempt;
+                    job.message.retries = retries;
+                    job.message.eta = due_at;
+                }
+            }
+        }
+    }
+
+    async fn carry_out(&self, known: &Known<'_>, claimed: claim::Claimed) -> Result<Disposition> {
+        let verdict = match claimed.worker_lost() {
+            Some(error) => Verdict::lost(known, &error, self.now()),
+            None => {
+                let outcome = self.run(known, claimed.started_at).await;
+                self.decide(known, outcome)
+            }
+        };
+        self.finish(known, claimed, verdict).await
+    }
+}

@@ -1,0 +1,70 @@
+//! One run of a body, under its limits. A panic is an outcome like any other.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
+use crate::context::Context;
+use crate::failure::{Panicked, TaskError, TimeLimit};
+use crate::time::Timestamp;
+
+use super::{Batch, Known};
+
+/// What a body ended with: its JSON, or its error.
+pub(super) type Outcome = Result<String, TaskError>;
+
+impl Batch<'_> {
+    pub(super) async fn run(&self, known: &Known<'_>, started_at: Timestamp) -> Outcome {
+        let message = &known.job.message;
+        let now = self.now();
+        let left = self.stop_at().since(now);
+        let own = message.time_limit.or(known.options().time_limit);
+        let limit = own.map_or(left, |own| own.min(left));
+        let soft = message.soft_time_limit.or(known.options().soft_time_limit);
+        let app = self.worker.app().inside_task();
+        let state = self.worker.state_map().clone();
+        let context = Context::new(
+            app,
+            message.clone(),
+            state,
+            started_at,
+            now + limit,
+            soft.map(|soft| now + soft),
+        );
+        let body = known
+            .def
+            .run(&context, message.args.clone(), message.kwargs.clone());
+        let clock = &self.worker.app().ports().clock;
+        tokio::select! {
+            biased;
+            outcome = caught(body) => outcome,
+            () = clock.sleep(limit) => Err(TimeLimit(limit).into()),
+        }
+    }
+}
+
+/// The future's output, or its panic as an error.
+async fn caught(body: impl Future<Output = Outcome>) -> Outcome {
+    let mut body = pin!(body);
+    std::future::poll_fn(move |context| {
+        let body: Pin<&mut _> = body.as_mut();
+        // After a panic the body is never polled again, so nobody sees it half done.
+        match catch_unwind(AssertUnwindSafe(|| body.poll(context))) {
+            Ok(polled) => polled,
+            Err(panic) => Poll::Ready(Err(Panicked(panic_text(&*panic)).into())),
+        }
+    })
+    .await
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    if let Some(text) = panic.downcast_ref::<&str>() {
+        (*text).to_owned()
+    } else if let Some(text) = panic.downcast_ref::<String>() {
+        text.clone()
+    } else {
+        "with a value that is no text".to_owned()
+    }
+}

@@ -1,0 +1,140 @@
+//! Calls that fail, and calls that were done though their answer was lost.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ports::{Key, Outcome, Ports, Store, Write};
+
+/// What goes wrong with a call of the store.
+#[derive(Clone, Copy)]
+enum Fault {
+    /// Nothing.
+    None,
+    /// It isn't done.
+    Throttled,
+    /// It is done, and nobody hears of it.
+    AnswerLost,
+    /// It is done, and tried again by whoever lost the answer.
+    DoneTwice,
+}
+
+/// A store whose next writes go wrong as told.
+struct Faulty {
+    store: Arc<dyn Store>,
+    faults: Mutex<VecDeque<Fault>>,
+}
+
+impl Faulty {
+    fn next(&self) -> Fault {
+        self.faults
+            .lock()
+            .unwrap()
+            .pop_front()
+            .unwrap_or(Fault::None)
+    }
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        self.store.get(key).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Outcome> {
+        let lost = || Error::new(ErrorKind::Unavailable, "no answer");
+        match self.next() {
+            Fault::None => self.store.write(write).await,
+            Fault::Throttled => Err(Error::new(ErrorKind::Throttled, "slow down")),
+            Fault::AnswerLost => self.store.write(write).await.and(Err(lost())),
+            Fault::DoneTwice => {
+                self.store.write(write.clone()).await?;
+                self.store.write(write).await
+            }
+        }
+    }
+
+    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
+        let mut outcomes = Vec::new();
+        for write in writes {
+            outcomes.push(self.write(write).await);
+        }
+        outcomes
+    }
+}
+
+fn world(faults: &[Fault]) -> World {
+    let mut world = World::new();
+    let ports = world.app().ports().clone();
+    let faulty = Faulty {
+        store: ports.store.clone(),
+        faults: Mutex::new(faults.to_vec().into()),
+    };
+    let ports = Ports {
+        store: Arc::new(faulty),
+        ..ports
+    };
+    let app = App::new(ports, Config::memory());
+    world.worker = Worker::new(app)
+        .tasks(tasks![add, flaky])
+        .state(world.runs.clone());
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_finish_is_tried_again_and_the_body_is_not() {
+    let world = world(&[
+        Fault::None,
+        Fault::Throttled,
+        Fault::Throttled,
+        Fault::Throttled,
+    ]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Success);
+    assert_eq!(world.runs.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_finish_whose_answer_was_lost_is_recognised() {
+    for fault in [Fault::AnswerLost, Fault::DoneTwice] {
+        let world = world(&[Fault::None, fault]);
+        let id = world.send("add", json!([2, 3])).await;
+        assert_eq!(world.step("default").await, [Disposition::Done]);
+        assert_eq!(world.record(&id).await.result, Some(json!(5)));
+        assert_eq!(world.runs.count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_whose_record_was_written_twice_is_sent_once() {
+    let world = world(&[Fault::None, Fault::DoneTwice]);
+    let id = world.send("flaky", json!([1])).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Retry);
+    assert_eq!(world.messages("default").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_whose_answer_was_lost_is_recognised() {
+    let world = world(&[Fault::DoneTwice]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Success);
+    assert_eq!(world.record(&id).await.attempts.len(), 1);
+    assert_eq!(world.runs.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_claim_hands_the_message_back_soon() {
+    let world = world(&[Fault::Throttled]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    assert_eq!(world.runs.count(), 0);
+    world.pass(6).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Success);
+}

@@ -1,0 +1,113 @@
+//! Handlers for AWS Lambda, each started by the real `lambda_runtime`.
+//!
+//! What a process needs to start (settings, tasks, state) is checked in init: a wrong deployment
+//! fails there, with the variable or the task in its error, and not at some message.
+
+mod sqs;
+
+use std::future::Future;
+
+use lambda_runtime::{LambdaEvent, service_fn};
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::app::App;
+use crate::beat::Beat;
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::Timestamp;
+use crate::worker::{Invocation, Worker};
+
+/// Runs a worker as a Lambda function on SQS event source mappings with `ReportBatchItemFailures`:
+/// the whole of a consumer's `main`.
+///
+/// ```no_run
+/// use sedano::{tasks, task, App, Worker};
+///
+/// #[task]
+/// async fn ping() {}
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), sedano::Error> {
+///     sedano::lambda::run(Worker::new(App::from_env()?).tasks(tasks![ping])).await
+/// }
+/// ```
+///
+/// # Errors
+/// `Config`, when the worker can't do what it says ([`Worker::check`]) or the program was built with
+/// `panic = "abort"`, under which one panicking task would take its whole batch with it.
+pub async fn run(worker: Worker) -> Result<()> {
+    can_catch_panics()?;
+    worker.check()?;
+    start(worker.app()).await;
+    let worker = &worker;
+    serve(move |event| async move { sqs::handle(worker, event).await }).await
+}
+
+/// Runs beat as a Lambda function on a `rate(1 minute)` rule; the event says nothing it needs.
+///
+/// # Errors
+/// `Config`, when an entry of the schedule is wrong.
+pub async fn run_beat(beat: Beat, app: App) -> Result<()> {
+    beat.check(&app)?;
+    start(&app).await;
+    beat.register(&app).await?;
+    let (beat, app) = (&beat, &app);
+    serve(move |_: LambdaEvent<Value>| async move {
+        let ticked = beat.tick(app).await?;
+        tracing::info!(sent = ticked.sent, until = %ticked.until, "tick");
+        Ok(ticked)
+    })
+    .await
+}
+
+/// Panics unwind, or nothing starts: cargo-lambda builds with "abort" unless the profile says
+/// otherwise.
+fn can_catch_panics() -> Result<()> {
+    if cfg!(panic = "abort") {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "built with panic = \"abort\", under which one panicking task takes its whole batch \
+             with it: write panic = \"unwind\" into [profile.release] of the workspace's Cargo.toml",
+        ));
+    }
+    Ok(())
+}
+
+/// Logs as the function's logging configuration asks, and connections opened before the first event.
+async fn start(app: &App) {
+    lambda_runtime::tracing::init_default_subscriber();
+    if let Err(error) = app
+        .ports()
+        .store
+        .get(&crate::ports::Key::Result("-".to_owned()))
+        .await
+    {
+        // The first event will meet the same error and say it with its message id.
+        tracing::warn!(%error, "the results table could not be read at start");
+    }
+}
+
+async fn serve<T, F, Fut>(handler: F) -> Result<()>
+where
+    T: Serialize,
+    F: Fn(LambdaEvent<Value>) -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    let answer = |event| {
+        let answered = handler(event);
+        async move { answered.await.map_err(lambda_runtime::Error::from) }
+    };
+    lambda_runtime::run(service_fn(answer))
+        .await
+        .map_err(|error| {
+            Error::new(ErrorKind::Unavailable, "the Lambda runtime ended").caused_by(error)
+        })
+}
+
+fn invocation(context: &lambda_runtime::Context) -> Invocation {
+    let deadline = i64::try_from(context.deadline).unwrap_or(i64::MAX);
+    Invocation {
+        id: context.request_id.clone(),
+        deadline: Timestamp::from_millis(deadline),
+    }
+}

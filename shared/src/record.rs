@@ -1,0 +1,451 @@
+//! A task's record in the results table: its attributes, their names, and the states they pass.
+//!
+//! The DynamoDB console is one of the user interfaces: names are words, instants are ISO 8601 text,
+//! a result is JSON text. An absent record is a task in state PENDING. A record past its `ttl` is an
+//! absent one, whether or not DynamoDB has removed it yet.
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::failure::Failure;
+use crate::ports::{Attribute, Field, Item};
+use crate::time::Timestamp;
+
+/// Attribute names of the results table.
+pub(crate) mod field {
+    pub(crate) const ATTEMPT: &str = "attempt";
+    pub(crate) const ATTEMPTS: &str = "attempts";
+    pub(crate) const CRASHES: &str = "crashes";
+    pub(crate) const DUE_AT: &str = "due_at";
+    pub(crate) const ERROR: &str = "error";
+    pub(crate) const FINISHED_AT: &str = "finished_at";
+    pub(crate) const LEASE_UNTIL: &str = "lease_until";
+    pub(crate) const MESSAGE: &str = "message";
+    pub(crate) const OWNER: &str = "owner";
+    pub(crate) const PARENT_ID: &str = "parent_id";
+    pub(crate) const QUEUE: &str = "queue";
+    pub(crate) const RESULT: &str = "result";
+    pub(crate) const RETRIES: &str = "retries";
+    pub(crate) const ROOT_ID: &str = "root_id";
+    pub(crate) const STARTED_AT: &str = "started_at";
+    pub(crate) const STATUS: &str = "status";
+    pub(crate) const TASK: &str = "task";
+    pub(crate) const TTL: &str = "ttl";
+}
+
+/// Where a task stands. Celery's words, with IGNORED for its `Ignore`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[non_exhaustive]
+pub enum State {
+    /// Not started, or unknown: there is no record.
+    Pending,
+    /// Running, until its lease ends.
+    Started,
+    /// Failed or snoozed, and due again.
+    Retry,
+    /// Done, with a result.
+    Success,
+    /// Failed for good.
+    Failure,
+    /// Revoked or expired before it started.
+    Revoked,
+    /// Done; the task asked for no outcome to be kept.
+    Ignored,
+}
+
+impl State {
+    /// The state as Celery and the table write it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Pending => "PENDING",
+            State::Started => "STARTED",
+            State::Retry => "RETRY",
+            State::Success => "SUCCESS",
+            State::Failure => "FAILURE",
+            State::Revoked => "REVOKED",
+            State::Ignored => "IGNORED",
+        }
+    }
+
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            State::Success | State::Failure | State::Revoked | State::Ignored
+        )
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        [
+            State::Pending,
+            State::Started,
+            State::Retry,
+            State::Success,
+            State::Failure,
+            State::Revoked,
+            State::Ignored,
+        ]
+        .into_iter()
+        .find(|state| state.as_str() == text)
+    }
+}
+
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl From<State> for Attribute {
+    fn from(state: State) -> Self {
+        state.as_str().into()
+    }
+}
+
+/// What is known of a task: its record, read.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[non_exhaustive]
+pub struct Record {
+    /// The task's id.
+    pub id: String,
+    /// The task's name; unknown while PENDING.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task: Option<String>,
+    /// Where it stands.
+    pub status: State,
+    /// What it returned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<serde_json::Value>,
+    /// Why it failed, or why it is retried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<Failure>,
+    /// How many retries there were.
+    pub retries: u32,
+    /// How many runs came before the current or last one.
+    pub attempt: u32,
+    /// The queue it was taken from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub queue: Option<String>,
+    /// When the current or last run started.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+    /// When it became final.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<Timestamp>,
+    /// When the next run is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_at: Option<Timestamp>,
+    /// The task that sent it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<String>,
+    /// The first task of its tree.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root_id: Option<String>,
+    /// The last ten runs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
+}
+
+/// One run of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Attempt {
+    /// When it started.
+    pub start: Timestamp,
+    /// When it ended; never, if its process died.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end: Option<Timestamp>,
+    /// What it failed with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The invocation it ran in: Lambda's request id, to be found in the logs.
+    pub request: String,
+}
+
+/// How many runs a record remembers.
+const ATTEMPTS_KEPT: usize = 10;
+
+impl Record {
+    /// The record of a task of which nothing is known.
+    pub fn pending(id: impl Into<String>) -> Self {
+        Self {
+            id: id.into(),
+            task: None,
+            status: State::Pending,
+            result: None,
+            error: None,
+            retries: 0,
+            attempt: 0,
+            queue: None,
+            started_at: None,
+            finished_at: None,
+            due_at: None,
+            parent_id: None,
+            root_id: None,
+            attempts: Vec::new(),
+        }
+    }
+
+    /// Reads a record; one past its `ttl` is as good as absent.
+    ///
+    /// # Errors
+    /// `Decode`, if the item is no record: naming the attribute.
+    pub(crate) fn read(id: &str, item: Option<&Item>, now: Timestamp) -> Result<Self> {
+        let Some(item) = item.filter(|item| !is_expired(item, now)) else {
+            return Ok(Self::pending(id));
+        };
+        let reader = Reader { id, item };
+        Ok(Self {
+            id: id.to_owned(),
+            task: reader.text(field::TASK),
+            status: status(item).ok_or_else(|| reader.wrong(field::STATUS))?,
+            result: match reader.text(field::RESULT) {
+                None => None,
+                Some(text) => Some(
+                    serde_json::from_str(&text)
+                        .map_err(|error| reader.wrong(field::RESULT).caused_by(error))?,
+                ),
+            },
+            error: match item.get(field::ERROR) {
+                None => None,
+                Some(error) => Some(failure(error).ok_or_else(|| reader.wrong(field::ERROR))?),
+            },
+            retries: count(item, field::RETRIES),
+            attempt: count(item, field::ATTEMPT),
+            queue: reader.text(field::QUEUE),
+            started_at: reader.instant(field::STARTED_AT)?,
+            finished_at: reader.instant(field::FINISHED_AT)?,
+            due_at: reader.instant(field::DUE_AT)?,
+            parent_id: reader.text(field::PARENT_ID),
+            root_id: reader.text(field::ROOT_ID),
+            attempts: attempts(item),
+        })
+    }
+}
+
+struct Reader<'a> {
+    id: &'a str,
+    item: &'a Item,
+}
+
+impl Reader<'_> {
+    fn wrong(&self, name: &str) -> Error {
+        let what = format!(
+            "the record of task {} has an unreadable attribute `{name}`",
+            self.id
+        );
+        Error::new(ErrorKind::Decode, what)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.item
+            .get(name)
+            .and_then(Attribute::as_text)
+            .map(str::to_owned)
+    }
+
+    fn instant(&self, name: &str) -> Result<Option<Timestamp>> {
+        match self.item.get(name).and_then(Attribute::as_text) {
+            None => Ok(None),
+            Some(text) => text
+                .parse()
+                .map(Some)
+                .map_err(|error| self.wrong(name).caused_by(error)),
+        }
+    }
+}
+
+/// Whether DynamoDB may remove the item, or should have.
+pub(crate) fn is_expired(item: &Item, now: Timestamp) -> bool {
+    item.get(field::TTL)
+        .and_then(Attribute::as_number)
+        .is_some_and(|ttl| ttl <= now.as_secs())
+}
+
+/// The state an item records.
+pub(crate) fn status(item: &Item) -> Option<State> {
+    item.get(field::STATUS)
+        .and_then(Attribute::as_text)
+        .and_then(State::parse)
+}
+
+/// A count, 0 where there is none.
+pub(crate) fn count(item: &Item, name: &str) -> u32 {
+    let number = item.get(name).and_then(Attribute::as_number);
+    number
+        .and_then(|number| u32::try_from(number).ok())
+        .unwrap_or(0)
+}
+
+/// An instant, where there is a readable one.
+pub(crate) fn instant(item: &Item, name: &str) -> Option<Timestamp> {
+    item.get(name)
+        .and_then(Attribute::as_text)
+        .and_then(|text| text.parse().ok())
+}
+
+fn text<'a>(map: &'a Item, name: &str) -> Option<&'a str> {
+    map.get(name).and_then(Attribute::as_text)
+}
+
+impl From<&Failure> for Attribute {
+    fn from(failure: &Failure) -> Self {
+        let causes = failure
+            .causes
+            .iter()
+            .map(|cause| cause.as_str().into())
+            .collect();
+        Attribute::Map(Item::from([
+            (Field::from("type"), failure.kind.as_str().into()),
+            (Field::from("message"), failure.message.as_str().into()),
+            (Field::from("causes"), Attribute::List(causes)),
+            (Field::from("retries"), failure.retries.into()),
+            (Field::from("at"), failure.at.into()),
+        ]))
+    }
+}
+
+fn failure(value: &Attribute) -> Option<Failure> {
+    let Attribute::Map(map) = value else {
+        return None;
+    };
+    let causes = match map.get("causes") {
+        Some(Attribute::List(list)) => list
+            .iter()
+            .filter_map(Attribute::as_text)
+            .map(str::to_owned)
+            .collect(),
+        _ => Vec::new(),
+    };
+    Some(Failure {
+        kind: text(map, "type")?.to_owned(),
+        message: text(map, "message")?.to_owned(),
+        causes,
+        retries: count(map, "retries"),
+        at: text(map, "at")?.parse().ok()?,
+    })
+}
+
+/// The runs an item remembers, oldest first.
+pub(crate) fn attempts(item: &Item) -> Vec<Attempt> {
+    let Some(Attribute::List(list)) = item.get(field::ATTEMPTS) else {
+        return Vec::new();
+    };
+    let read = |value: &Attribute| {
+        let Attribute::Map(map) = value else {
+            return None;
+        };
+        Some(Attempt {
+            start: text(map, "start")?.parse().ok()?,
+            end: text(map, "end").and_then(|end| end.parse().ok()),
+            error: text(map, "error").map(str::to_owned),
+            request: text(map, "request").unwrap_or_default().to_owned(),
+        })
+    };
+    list.iter().filter_map(read).collect()
+}
+
+impl Attempt {
+    /// A run that starts now.
+    pub(crate) fn started(start: Timestamp, request: &str) -> Self {
+        Self {
+            start,
+            end: None,
+            error: None,
+            request: request.to_owned(),
+        }
+    }
+
+    /// The run as the table keeps it.
+    pub(crate) fn to_attribute(&self) -> Attribute {
+        let mut map = Item::from([
+            (Field::from("start"), self.start.into()),
+            (Field::from("request"), self.request.as_str().into()),
+        ]);
+        if let Some(end) = self.end {
+            map.insert("end".into(), end.into());
+        }
+        if let Some(error) = &self.error {
+            map.insert("error".into(), error.as_str().into());
+        }
+        Attribute::Map(map)
+    }
+}
+
+/// The last ten runs, as the table keeps them.
+pub(crate) fn kept(attempts: &[Attempt]) -> Attribute {
+    let first = attempts.len().saturating_sub(ATTEMPTS_KEPT);
+    Attribute::List(
+        attempts
+            .iter()
+            .skip(first)
+            .map(Attempt::to_attribute)
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item() -> Item {
+        let failure = Failure {
+            kind: "TaskError".into(),
+            message: "no".into(),
+            causes: vec!["disk".into()],
+            retries: 1,
+            at: Timestamp::from_millis(5),
+        };
+        Item::from([
+            (field::STATUS.into(), State::Failure.into()),
+            (field::TASK.into(), "add".into()),
+            (field::RESULT.into(), "[1]".into()),
+            (field::ERROR.into(), (&failure).into()),
+            (field::RETRIES.into(), 2_u32.into()),
+            (field::TTL.into(), 100_i64.into()),
+            (
+                field::ATTEMPTS.into(),
+                kept(&[Attempt::started(Timestamp::from_millis(1), "request-1")]),
+            ),
+        ])
+    }
+
+    #[test]
+    fn an_item_reads_as_a_record() {
+        let record = Record::read("a", Some(&item()), Timestamp::default()).unwrap();
+        assert_eq!(record.status, State::Failure);
+        assert_eq!(record.result, Some(serde_json::json!([1])));
+        assert_eq!(record.retries, 2);
+        assert_eq!(record.error.unwrap().causes, ["disk"]);
+        assert_eq!(record.attempts[0].request, "request-1");
+    }
+
+    #[test]
+    fn past_its_ttl_it_is_pending() {
+        let record = Record::read("a", Some(&item()), Timestamp::from_millis(100_000)).unwrap();
+        assert_eq!(record, Record::pending("a"));
+    }
+
+    #[test]
+    fn an_unreadable_attribute_is_named() {
+        let mut item = item();
+        item.insert(field::RESULT.into(), "{oops".into());
+        let error = Record::read("a", Some(&item), Timestamp::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the record of task a has an unreadable attribute `result`"
+        );
+    }
+
+    #[test]
+    fn ten_runs_are_kept() {
+        let runs: Vec<Attempt> = (0..12)
+            .map(|n| Attempt::started(Timestamp::from_millis(n), "r"))
+            .collect();
+        let item = Item::from([(field::ATTEMPTS.into(), kept(&runs))]);
+        let kept = attempts(&item);
+        assert_eq!(kept.len(), 10);
+        assert_eq!(kept[0].start, Timestamp::from_millis(2));
+    }
+}
