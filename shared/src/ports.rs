@@ -87,7 +87,8 @@ pub trait Queue: Send + Sync {
     async fn receive(&self, queue: &QueueName, max: usize, wait: Duration)
     -> Result<Vec<Delivery>>;
 
-    /// Deletes at most [`BATCH_ENTRIES`] received messages: they are done.
+    /// Deletes at most [`BATCH_ENTRIES`] received messages: they are done. A lapsed receipt deletes
+    /// nothing, which a standard queue doesn't call an error.
     async fn delete_many(
         &self,
         queue: &QueueName,

@@ -7,6 +7,13 @@
 //! `cargo test -p sedano-tests --test conformance -- WORD…` runs the cases whose line contains all
 //! the words.
 
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a panic is how a case fails"
+)]
+
 mod bus;
 mod clock;
 mod differences;

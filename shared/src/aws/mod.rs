@@ -7,7 +7,6 @@
 //! message back than to wait long.
 
 mod clock;
-mod concurrent;
 mod dynamodb;
 mod errors;
 mod eventbridge;

@@ -23,12 +23,13 @@ use aws_sdk_dynamodb::types::{
     ReturnValuesOnConditionCheckFailure,
 };
 use aws_types::SdkConfig;
+use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
 use self::expression::{Aliases, condition, update};
 use self::partiql::{Statement, statement};
 use self::value::{SdkItem, from_sdk, key as sdk_key, to_sdk};
-use super::concurrent::all;
+
 use super::errors::{call_failed, said_no};
 use crate::config::{Config, StoreWrites};
 use crate::error::{Error, ErrorKind, Result};
@@ -227,7 +228,7 @@ impl DynamoStore {
                     None => self.single(write).await,
                 }
             });
-        all(done).await
+        join_all(done).await
     }
 
     /// What a statement's answer says; none where the write has to be repeated singly: a statement
@@ -303,7 +304,7 @@ impl Store for DynamoStore {
                 places.into_iter().zip(outcomes)
             }
         });
-        for (index, outcome) in all(calls).await.into_iter().flatten() {
+        for (index, outcome) in join_all(calls).await.into_iter().flatten() {
             outcomes[index] = Some(outcome);
         }
         // The plan has a place for every write; none is left over.
