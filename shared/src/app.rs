@@ -74,6 +74,19 @@ impl App {
         }
     }
 
+    /// An application on AWS, as the environment says; see [`Config`] and
+    /// [`AwsSettings`](crate::AwsSettings).
+    ///
+    /// # Errors
+    /// `Config`, with the variable that is missing or wrong.
+    #[cfg(feature = "aws")]
+    pub fn from_env() -> Result<Self> {
+        let config = Config::from_env()?;
+        let settings = crate::config::AwsSettings::from_env()?;
+        let ports = crate::aws::Aws::new(&config, &settings)?.ports();
+        Ok(Self::new(ports, config))
+    }
+
     /// Tells the application which tasks there are, so that calls by name find the task's options.
     #[must_use]
     pub fn tasks(mut self, tasks: Tasks) -> Self {

@@ -123,6 +123,135 @@ impl Config {
     }
 }
 
+/// How to reach AWS: the part of the settings that is AWS's own, from its standard variables.
+///
+/// | variable | what it says | default |
+/// |---|---|---|
+/// | `AWS_REGION`, `AWS_DEFAULT_REGION` | the region; the first that is set | required |
+/// | `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` | the credentials | required |
+/// | `AWS_SESSION_TOKEN` | the session of temporary credentials | none |
+/// | `AWS_ENDPOINT_URL` | another address for every service | the region's |
+/// | `AWS_ENDPOINT_URL_SQS`, `…_DYNAMODB`, `…_EVENTBRIDGE` | another address for one service | `AWS_ENDPOINT_URL` |
+/// | `AWS_IGNORE_CONFIGURED_ENDPOINT_URLS` | `true`: the four above don't count | false |
+/// | `AWS_CA_BUNDLE` | a file of PEM certificates to trust, and no others | Amazon's roots |
+/// | `SSL_CERT_FILE`, `SSL_CERT_DIR` | where set, the system's trust store is used, which they name | Amazon's roots |
+///
+/// Other sources (profiles, SSO, instance roles) are left to the caller, who can resolve them and
+/// hand the result to [`new`](AwsSettings::new).
+#[cfg(feature = "aws")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AwsSettings {
+    /// The region, such as `eu-central-1`.
+    pub region: String,
+    /// Who calls.
+    pub credentials: AwsCredentials,
+    /// Another address for SQS.
+    pub sqs_endpoint: Option<String>,
+    /// Another address for DynamoDB.
+    pub dynamodb_endpoint: Option<String>,
+    /// Another address for EventBridge.
+    pub eventbridge_endpoint: Option<String>,
+    /// A file of PEM certificates to trust, and no others.
+    pub ca_bundle: Option<std::path::PathBuf>,
+    /// Whether to trust what the system trusts, instead of Amazon's roots alone.
+    pub system_roots: bool,
+}
+
+/// An access key of AWS. `Debug` shows the key's id and no secret.
+#[cfg(feature = "aws")]
+#[derive(Clone, PartialEq, Eq)]
+pub struct AwsCredentials {
+    /// The key's id.
+    pub access_key_id: String,
+    /// The key's secret.
+    pub secret_access_key: String,
+    /// The session, with temporary credentials.
+    pub session_token: Option<String>,
+}
+
+#[cfg(feature = "aws")]
+impl std::fmt::Debug for AwsCredentials {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AwsCredentials")
+            .field("access_key_id", &self.access_key_id)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(feature = "aws")]
+impl AwsSettings {
+    /// The region's own endpoints and Amazon's roots, for these credentials.
+    pub fn new(region: impl Into<String>, credentials: AwsCredentials) -> Self {
+        Self {
+            region: region.into(),
+            credentials,
+            sqs_endpoint: None,
+            dynamodb_endpoint: None,
+            eventbridge_endpoint: None,
+            ca_bundle: None,
+            system_roots: false,
+        }
+    }
+
+    /// The same with this address for all services.
+    #[must_use]
+    pub fn with_endpoint(mut self, url: impl Into<String>) -> Self {
+        let url = url.into();
+        self.sqs_endpoint = Some(url.clone());
+        self.dynamodb_endpoint = Some(url.clone());
+        self.eventbridge_endpoint = Some(url);
+        self
+    }
+
+    /// The settings in the process's environment.
+    ///
+    /// # Errors
+    /// `Config`, with the variable's name and what it should hold.
+    pub fn from_env() -> Result<Self> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this module is where settings are read"
+        )]
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// The settings that `lookup` finds by the variables' names.
+    ///
+    /// # Errors
+    /// As [`from_env`](AwsSettings::from_env).
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Result<Self> {
+        let settings = Settings(&lookup);
+        let region = match settings.optional("AWS_REGION") {
+            Some(region) => region,
+            None => settings.optional("AWS_DEFAULT_REGION").ok_or_else(|| {
+                Error::new(
+                    ErrorKind::Config,
+                    "neither AWS_REGION nor AWS_DEFAULT_REGION is set: it must be a region such as \
+                     `eu-central-1`",
+                )
+            })?,
+        };
+        let credentials = AwsCredentials {
+            access_key_id: settings.text("AWS_ACCESS_KEY_ID", "the id of an access key")?,
+            secret_access_key: settings
+                .text("AWS_SECRET_ACCESS_KEY", "the secret of AWS_ACCESS_KEY_ID")?,
+            session_token: settings.optional("AWS_SESSION_TOKEN"),
+        };
+        let system_roots = ["SSL_CERT_FILE", "SSL_CERT_DIR"]
+            .iter()
+            .any(|name| settings.optional(name).is_some());
+        Ok(Self {
+            sqs_endpoint: settings.endpoint("AWS_ENDPOINT_URL_SQS")?,
+            dynamodb_endpoint: settings.endpoint("AWS_ENDPOINT_URL_DYNAMODB")?,
+            eventbridge_endpoint: settings.endpoint("AWS_ENDPOINT_URL_EVENTBRIDGE")?,
+            ca_bundle: settings.optional("AWS_CA_BUNDLE").map(Into::into),
+            system_roots,
+            ..Self::new(region, credentials)
+        })
+    }
+}
+
 const DAY: Duration = Duration::from_secs(86_400);
 const QUEUES: &str =
     r#"a JSON object of queue names and URLs such as {"default": "https://sqs.…"}"#;
@@ -137,6 +266,33 @@ impl<F: Fn(&str) -> Option<String>> Settings<'_, F> {
                 format!("{name} is not set: it must be {wanted}"),
             )
         })
+    }
+
+    #[cfg(feature = "aws")]
+    fn optional(&self, name: &str) -> Option<String> {
+        self.0(name).filter(|text| !text.is_empty())
+    }
+
+    #[cfg(feature = "aws")]
+    fn endpoint(&self, name: &str) -> Result<Option<String>> {
+        if self
+            .optional("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS")
+            .is_some_and(|text| text == "true")
+        {
+            return Ok(None);
+        }
+        for name in [name, "AWS_ENDPOINT_URL"] {
+            if let Some(url) = self.optional(name) {
+                if !url.starts_with("http://") && !url.starts_with("https://") {
+                    return Err(wrong(
+                        name,
+                        "a URL that begins with `http://` or `https://`",
+                    ));
+                }
+                return Ok(Some(url));
+            }
+        }
+        Ok(None)
     }
 
     fn seconds(&self, name: &str) -> Result<Option<Duration>> {
@@ -207,5 +363,56 @@ mod tests {
             config(&queues).unwrap_err(),
             "SEDANO_QUEUES has no queue named `default`"
         );
+    }
+
+    #[cfg(feature = "aws")]
+    fn aws(pairs: &[(&str, &str)]) -> Result<AwsSettings, String> {
+        let lookup = |name: &str| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
+        AwsSettings::from_lookup(lookup).map_err(|error| error.to_string())
+    }
+
+    #[cfg(feature = "aws")]
+    const AWS_LEAST: [(&str, &str); 3] = [
+        ("AWS_DEFAULT_REGION", "eu-west-1"),
+        ("AWS_ACCESS_KEY_ID", "AKID"),
+        ("AWS_SECRET_ACCESS_KEY", "hush"),
+    ];
+
+    #[test]
+    #[cfg(feature = "aws")]
+    fn an_endpoint_of_one_service_goes_before_that_of_all() {
+        let endpoints = [
+            ("AWS_ENDPOINT_URL", "http://all"),
+            ("AWS_ENDPOINT_URL_SQS", "http://sqs"),
+        ];
+        let settings = aws(&[AWS_LEAST.as_slice(), &endpoints].concat()).unwrap();
+        assert_eq!(settings.region, "eu-west-1");
+        assert_eq!(settings.sqs_endpoint.as_deref(), Some("http://sqs"));
+        assert_eq!(settings.dynamodb_endpoint.as_deref(), Some("http://all"));
+        let ignore = [("AWS_IGNORE_CONFIGURED_ENDPOINT_URLS", "true")];
+        let settings = aws(&[AWS_LEAST.as_slice(), &endpoints, &ignore].concat()).unwrap();
+        assert_eq!(settings.sqs_endpoint, None);
+    }
+
+    #[test]
+    #[cfg(feature = "aws")]
+    fn what_aws_needs_is_named_and_its_secret_is_not_shown() {
+        for missing in 0..AWS_LEAST.len() {
+            let mut pairs = AWS_LEAST.to_vec();
+            let (name, _) = pairs.remove(missing);
+            assert!(aws(&pairs).unwrap_err().contains(name), "{name}");
+        }
+        let wrong = [AWS_LEAST.as_slice(), &[("AWS_ENDPOINT_URL", "localhost")]].concat();
+        assert!(
+            aws(&wrong)
+                .unwrap_err()
+                .starts_with("AWS_ENDPOINT_URL must be a URL")
+        );
+        assert!(!format!("{:?}", aws(&AWS_LEAST).unwrap()).contains("hush"));
     }
 }

@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use crate::error::{Error, ErrorKind, Result};
+use crate::number;
 use crate::ports::{Attribute, Change, Field, Item, Key, When};
 
 /// The deepest nesting of lists and maps.
@@ -54,7 +55,7 @@ fn normal_at(value: &Attribute, depth: usize) -> Result<Attribute> {
         )));
     }
     Ok(match value {
-        Attribute::Decimal(number) => decimal(*number)?,
+        Attribute::Decimal(number) => number::read_back(*number)?,
         Attribute::List(list) => Attribute::List(
             list.iter()
                 .map(|value| normal_at(value, depth + 1))
@@ -73,21 +74,6 @@ fn normal_at(value: &Attribute, depth: usize) -> Result<Attribute> {
 
 fn empty_set() -> Error {
     invalid("a set is empty, which DynamoDB refuses: leave the attribute away")
-}
-
-fn decimal(number: f64) -> Result<Attribute> {
-    let size = number.abs();
-    if !number.is_finite() || size >= 1e126 || (size > 0.0 && size < 1e-130) {
-        return Err(invalid(format!(
-            "the number {number} is outside DynamoDB's range of 1E-130 to 9.9E+125"
-        )));
-    }
-    // Below 2^53 a whole f64 is exactly the whole number that its digits say.
-    if number.fract() == 0.0 && size < 9_007_199_254_740_992.0 {
-        #[expect(clippy::cast_possible_truncation, reason = "whole and below 2^53")]
-        return Ok(Attribute::Number(number as i64));
-    }
-    Ok(Attribute::Decimal(number))
 }
 
 /// Whether the condition holds of the item.
@@ -231,7 +217,7 @@ fn add(name: &Field, before: Option<&Attribute>, number: i64) -> Result<Attribut
             clippy::cast_precision_loss,
             reason = "a sum with a decimal is as near as f64 is"
         )]
-        Some(Attribute::Decimal(before)) => decimal(before + number as f64),
+        Some(Attribute::Decimal(before)) => number::read_back(before + number as f64),
         Some(_) => Err(wrong_type(name, "a number")),
     }
 }

@@ -1,0 +1,352 @@
+//! DynamoDB behind the [`Store`] port.
+//!
+//! A single write is a `PutItem`, `UpdateItem` or `DeleteItem` that tells the old item whether it
+//! was applied or refused. Independent writes go together in `BatchExecuteStatement` as far as
+//! [`crate::plan`] allows, everything at once.
+
+mod expression;
+mod partiql;
+mod value;
+
+use std::fmt;
+
+use async_trait::async_trait;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
+use aws_sdk_dynamodb::types::{
+    BatchStatementError, BatchStatementRequest, BatchStatementResponse, ReturnValue,
+    ReturnValuesOnConditionCheckFailure,
+};
+use aws_types::SdkConfig;
+use tokio::sync::Semaphore;
+
+use self::expression::{Aliases, condition, update};
+use self::partiql::{Statement, statement};
+use self::value::{SdkItem, from_sdk, key as sdk_key, to_sdk};
+use super::concurrent::all;
+use super::errors::{call_failed, said_no};
+use crate::config::{Config, StoreWrites};
+use crate::error::{Error, ErrorKind, Result};
+use crate::plan::{self, Plan};
+use crate::ports::{Item, Key, Op, Outcome, Store, Table, Write};
+
+/// The most calls under way at once: each may need a connection of its own.
+const CONCURRENT: usize = 32;
+
+/// A [`Store`] over DynamoDB.
+pub struct DynamoStore {
+    client: Client,
+    results_table: String,
+    state_table: String,
+    mode: StoreWrites,
+    permits: Semaphore,
+}
+
+impl DynamoStore {
+    pub(super) fn new(config: &Config, sdk: &SdkConfig) -> Self {
+        Self {
+            client: Client::new(sdk),
+            results_table: config.results_table.clone(),
+            state_table: config.state_table.clone(),
+            mode: config.store_writes,
+            permits: Semaphore::new(CONCURRENT),
+        }
+    }
+
+    fn table(&self, key: &Key) -> &str {
+        match key.table() {
+            Table::Results => &self.results_table,
+            Table::State => &self.state_table,
+        }
+    }
+
+    async fn put(&self, key: &Key, item: &Item, write: &Write) -> Result<Outcome> {
+        let mut aliases = Aliases::default();
+        let condition = condition(&write.when, key, &mut aliases)?;
+        let mut full: SdkItem = SdkItem::with_capacity(item.len() + 2);
+        for (name, value) in item {
+            full.insert(name.to_string(), to_sdk(value)?);
+        }
+        full.extend(sdk_key(key));
+        let answer = self
+            .client
+            .put_item()
+            .table_name(self.table(key))
+            .set_item(Some(full))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(aliases.names())
+            .set_expression_attribute_values(aliases.values())
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
+            .map(|answer| answer.attributes);
+        self.outcome("PutItem", key, answer, |error| match error {
+            PutItemError::ConditionalCheckFailedException(refused) => Some(refused),
+            _ => None,
+        })
+    }
+
+    async fn update(&self, write: &Write) -> Result<Outcome> {
+        let Op::Update(changes) = &write.op else {
+            return Err(misrouted());
+        };
+        let mut aliases = Aliases::default();
+        let condition = condition(&write.when, &write.key, &mut aliases)?;
+        let update = update(changes, &mut aliases)?;
+        let answer = self
+            .client
+            .update_item()
+            .table_name(self.table(&write.key))
+            .set_key(Some(sdk_key(&write.key)))
+            .set_update_expression(update)
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(aliases.names())
+            .set_expression_attribute_values(aliases.values())
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
+            .map(|answer| answer.attributes);
+        self.outcome("UpdateItem", &write.key, answer, |error| match error {
+            UpdateItemError::ConditionalCheckFailedException(refused) => Some(refused),
+            _ => None,
+        })
+    }
+
+    async fn delete(&self, write: &Write) -> Result<Outcome> {
+        let mut aliases = Aliases::default();
+        let condition = condition(&write.when, &write.key, &mut aliases)?;
+        let answer = self
+            .client
+            .delete_item()
+            .table_name(self.table(&write.key))
+            .set_key(Some(sdk_key(&write.key)))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(aliases.names())
+            .set_expression_attribute_values(aliases.values())
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
+            .map(|answer| answer.attributes);
+        self.outcome("DeleteItem", &write.key, answer, |error| match error {
+            DeleteItemError::ConditionalCheckFailedException(refused) => Some(refused),
+            _ => None,
+        })
+    }
+
+    fn outcome<E>(
+        &self,
+        operation: &str,
+        key: &Key,
+        answer: Result<Option<SdkItem>, SdkError<E, HttpResponse>>,
+        refusal: impl Fn(&E) -> Option<&ConditionalCheckFailedException>,
+    ) -> Result<Outcome>
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        match answer {
+            Ok(before) => Ok(Outcome::Applied(existing(before)?)),
+            Err(error) => match error.as_service_error().and_then(refusal) {
+                Some(refused) => Ok(Outcome::Refused(existing(refused.item().cloned())?)),
+                None => Err(call_failed(&about(operation, self.table(key)), error)),
+            },
+        }
+    }
+
+    /// One write by one call.
+    async fn single(&self, write: &Write) -> Result<Outcome> {
+        // The semaphore is never closed; without a permit the call is made all the same.
+        let _permit = self.permits.acquire().await.ok();
+        match &write.op {
+            Op::Put(item) => self.put(&write.key, item, write).await,
+            Op::Update(_) => self.update(write).await,
+            Op::Delete => self.delete(write).await,
+        }
+    }
+
+    /// Two or more writes by one call; those of which it says nothing certain, again singly.
+    async fn batch(&self, writes: &[&Write]) -> Vec<Result<Outcome>> {
+        let mut outcomes: Vec<Option<Result<Outcome>>> = writes.iter().map(|_| None).collect();
+        let mut statements = Vec::new();
+        let mut places = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            match statement(self.table(&write.key), write).and_then(|s| s.map(request).transpose())
+            {
+                Ok(Some(request)) => {
+                    statements.push(request);
+                    places.push(place);
+                }
+                Ok(None) => {}
+                Err(error) => outcomes[place] = Some(Err(error)),
+            }
+        }
+        if !statements.is_empty() {
+            let permit = self.permits.acquire().await.ok();
+            let call = self
+                .client
+                .batch_execute_statement()
+                .set_statements(Some(statements));
+            let answer = call.send().await;
+            drop(permit);
+            match answer {
+                Ok(answer) => {
+                    let answers = answer.responses.unwrap_or_default();
+                    for (place, answer) in places.into_iter().zip(answers) {
+                        outcomes[place] = self.read(writes[place], answer);
+                    }
+                }
+                Err(error) => {
+                    let tables = [&self.results_table, &self.state_table];
+                    let what = format!("BatchExecuteStatement on tables {tables:?}");
+                    let failed = call_failed(&what, error);
+                    let (kind, said) = (failed.kind(), failed.to_string());
+                    // An error can't be copied with its cause: the first entry gets that.
+                    let mut cause = Some(failed);
+                    for place in places {
+                        let error = cause
+                            .take()
+                            .unwrap_or_else(|| Error::new(kind, said.clone()));
+                        outcomes[place] = Some(Err(error));
+                    }
+                }
+            }
+        }
+        let done = outcomes
+            .into_iter()
+            .zip(writes)
+            .map(|(outcome, write)| async move {
+                match outcome {
+                    Some(outcome) => outcome,
+                    None => self.single(write).await,
+                }
+            });
+        all(done).await
+    }
+
+    /// What a statement's answer says; none where the write has to be repeated singly: a statement
+    /// reads an attribute that isn't there, DynamoDB was overloaded for a moment (the single call
+    /// waits and tries again), or the statement is refused for a reason that the single call will
+    /// say better.
+    fn read(&self, write: &Write, answer: BatchStatementResponse) -> Option<Result<Outcome>> {
+        let Some(error) = answer.error else {
+            return Some(Ok(Outcome::Applied(None)));
+        };
+        let BatchStatementError {
+            code,
+            message,
+            item,
+            ..
+        } = error;
+        let code = code.as_ref().map_or("unknown", |code| code.as_str());
+        match code {
+            "DuplicateItem" => Some(Ok(Outcome::Refused(None))),
+            "ConditionalCheckFailed" => Some(existing(item).map(Outcome::Refused)),
+            _ => {
+                let said = message.as_deref().unwrap_or("no message");
+                let what = about(
+                    "a statement of BatchExecuteStatement",
+                    self.table(&write.key),
+                );
+                let error = said_no(&what, code, said, None);
+                matches!(
+                    error.kind(),
+                    ErrorKind::Denied | ErrorKind::NotFound | ErrorKind::TooLarge
+                )
+                .then_some(Err(error))
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Store for DynamoStore {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        let table = self.table(key);
+        let answer = self
+            .client
+            .get_item()
+            .table_name(table)
+            .set_key(Some(sdk_key(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| call_failed(&about("GetItem", table), error))?;
+        existing(answer.item)
+    }
+
+    async fn write(&self, write: Write) -> Result<Outcome> {
+        self.single(&write).await
+    }
+
+    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
+        let plan = Plan::new(&writes, self.mode);
+        let mut outcomes: Vec<Option<Result<Outcome>>> = writes.iter().map(|_| None).collect();
+        for index in plan.repeated {
+            outcomes[index] = Some(Err(plan::repeated(&writes[index])));
+        }
+        let singles = plan.single.into_iter().map(|index| vec![index]);
+        let calls = plan.batches.into_iter().chain(singles).map(|places| {
+            let writes = &writes;
+            async move {
+                let group: Vec<&Write> = places.iter().map(|&index| &writes[index]).collect();
+                let outcomes = match group.as_slice() {
+                    [lone] => vec![self.single(lone).await],
+                    several => self.batch(several).await,
+                };
+                places.into_iter().zip(outcomes)
+            }
+        });
+        for (index, outcome) in all(calls).await.into_iter().flatten() {
+            outcomes[index] = Some(outcome);
+        }
+        // The plan has a place for every write; none is left over.
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or_else(|| Err(misrouted())))
+            .collect()
+    }
+}
+
+fn about(operation: &str, table: &str) -> String {
+    format!("{operation} on table `{table}`")
+}
+
+/// An item that DynamoDB told; it says "nothing" by no item or by one without attributes.
+fn existing(item: Option<SdkItem>) -> Result<Option<Item>> {
+    item.filter(|item| !item.is_empty())
+        .map(from_sdk)
+        .transpose()
+}
+
+fn request(statement: Statement) -> Result<BatchStatementRequest> {
+    BatchStatementRequest::builder()
+        .statement(statement.text)
+        .set_parameters(Some(statement.parameters))
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+        .build()
+        .map_err(|error| Error::new(ErrorKind::Invalid, "a statement is empty").caused_by(error))
+}
+
+fn misrouted() -> Error {
+    Error::new(
+        ErrorKind::Invalid,
+        "a write has no place in the plan of writes: this is a bug",
+    )
+}
+
+impl fmt::Debug for DynamoStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DynamoStore")
+            .field("results_table", &self.results_table)
+            .field("state_table", &self.state_table)
+            .field("mode", &self.mode)
+            .finish_non_exhaustive()
+    }
+}
