@@ -25,7 +25,7 @@ use std::fmt;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Extensions, HeaderValue, Method, StatusCode, header};
+use axum::http::{Extensions, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
@@ -148,15 +148,38 @@ pub fn router(app: App, routes: Routes) -> Router {
     }
     router
         .fallback(async || Problem::new(Sort::UnknownPath, "see /openapi.json for what there is"))
-        .method_not_allowed_fallback(async || {
-            Problem::new(
-                Sort::WrongMethod,
-                "see the Allow header for what the path takes",
-            )
-        })
+        .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BATCH_BYTES))
         .layer(axum::middleware::from_fn(problem::render))
         .with_state(app)
+}
+
+/// Names what the API takes at the path, whichever half of it this is: clients see one API.
+async fn wrong_method(uri: Uri) -> Response {
+    let fits = |pattern: &str| {
+        let (pattern, path) = (pattern.split('/'), uri.path().split('/'));
+        pattern.clone().count() == path.clone().count()
+            && pattern
+                .zip(path)
+                .all(|(wanted, is)| wanted == is || wanted == "{task}")
+    };
+    let mut allowed = Vec::new();
+    for endpoint in Endpoint::ALL {
+        if fits(endpoint.path()) {
+            allowed.push(endpoint.method());
+        }
+    }
+    if allowed.contains(&Method::GET) {
+        allowed.push(Method::HEAD);
+    }
+    let names: Vec<&str> = allowed.iter().map(Method::as_str).collect();
+    let names = names.join(", ");
+    let problem = Problem::new(Sort::WrongMethod, format!("the path takes {names}"));
+    let mut response = problem.into_response();
+    if let Ok(names) = HeaderValue::try_from(names) {
+        response.headers_mut().insert(header::ALLOW, names);
+    }
+    response
 }
 
 /// What stands before the API's paths in the addresses that clients use (a stage of API Gateway),
