@@ -1,5 +1,47 @@
 //! Sedano is Celery for AWS serverless: the broker is SQS, the workers are Lambda functions, the
 //! result backend is DynamoDB, beat is EventBridge.
+//!
+//! ```
+//! use sedano::{memory::Memory, task, tasks, TaskError, Worker};
+//!
+//! #[task(max_retries = 5)]
+//! async fn add(x: i64, y: i64) -> Result<i64, TaskError> {
+//!     Ok(x + y)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), sedano::BoxError> {
+//! let app = Memory::default().app().tasks(tasks![add]);   // on AWS: App::from_env()?
+//! let sum = app.send(add::s(2, 3)).await?;                // a message in a queue
+//! Worker::new(app).run_once().await?;                     // on AWS: lambda::run(worker).await
+//! assert_eq!(sum.get().await?, 5);                        // a record in a table
+//! # Ok(()) }
+//! ```
+//!
+//! # Where to begin
+//!
+//! | to … | see |
+//! |---|---|
+//! | write a task | [`macro@task`], [`Task`], [`Options`]; guide: [tasks](guide::tasks) |
+//! | send one | [`App`], [`Signature`]; guide: [calling](guide::calling) |
+//! | say how it failed | [`TaskError`], [`ResultExt`]; guide: [retries](guide::retries) |
+//! | ask for its result | [`AsyncResult`], [`Record`]; guide: [results](guide::results) |
+//! | run it | [`Worker`], `lambda::run`; guide: [deploy](guide::deploy) |
+//! | send it by the clock | [`beat`] |
+//! | test it | [`memory`]; guide: [testing](guide::testing) |
+//! | write a message by hand | [`Message`]; guide: [message](guide::message) |
+//!
+//! All guides are in [`guide`]; `ARCHITECTURE.md` in the repository is the map of the inside.
+//!
+//! # Features
+//!
+//! | feature | |
+//! |---|---|
+//! | `aws` (default) | SQS, DynamoDB and EventBridge behind the [`ports`] |
+//! | `lambda` (default) | handlers for AWS Lambda: worker, producer, console, beat |
+//! | `http` | the HTTP API as a router |
+//!
+//! Without any of them the library does not depend on AWS: only these adapters are missing.
 
 // What the macros write names the crate; so do the tests inside it.
 #[cfg(test)]
@@ -17,6 +59,7 @@ mod engine;
 mod entropy;
 mod error;
 mod failure;
+pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
@@ -66,3 +109,8 @@ pub mod scope {
 pub mod __private {
     pub use serde::{self, Deserialize, Serialize};
 }
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "lambda"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

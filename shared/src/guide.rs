@@ -1,0 +1,49 @@
+//! The guides, as they stand in `shared/docs`: to be read in order, or where you need them.
+//!
+//! Every Rust block in them is compiled and run as a test.
+
+/// A module that is a guide. Links between guides point to files, for readers of the repository; the
+/// definitions put in front of the text come first and so win, and point to modules.
+macro_rules! guides {
+    ($($(#[$doc:meta])* $name:ident: $file:literal;)*) => {$(
+        $(#[$doc])*
+        pub mod $name {
+            #![doc = ""]
+            #![doc = "[getting-started]: crate::guide::getting_started"]
+            #![doc = "[tasks]: crate::guide::tasks"]
+            #![doc = "[calling]: crate::guide::calling"]
+            #![doc = "[retries]: crate::guide::retries"]
+            #![doc = "[results]: crate::guide::results"]
+            #![doc = "[lifecycle]: crate::guide::lifecycle"]
+            #![doc = "[message]: crate::guide::message"]
+            #![doc = "[senders]: crate::guide::senders"]
+            #![doc = "[testing]: crate::guide::testing"]
+            #![doc = "[deploy]: crate::guide::deploy"]
+            #![doc = ""]
+            #![doc = include_str!(concat!("../docs/", $file))]
+        }
+    )*};
+}
+
+guides! {
+    /// A first task, from the function to its result.
+    getting_started: "getting-started.md";
+    /// Writing tasks: parameters, context, state, options.
+    tasks: "tasks.md";
+    /// Sending tasks: by type and by name, when, where to, many at once.
+    calling: "calling.md";
+    /// Errors and what follows from each; backoff, limits.
+    retries: "retries.md";
+    /// Asking after a task and waiting for it.
+    results: "results.md";
+    /// The states of a task and the attributes of its record.
+    lifecycle: "lifecycle.md";
+    /// The envelope: what a message says.
+    message: "message.md";
+    /// Sending from AWS services and other languages.
+    senders: "senders.md";
+    /// Testing your tasks.
+    testing: "testing.md";
+    /// Deploying with SAM.
+    deploy: "deploy.md";
+}

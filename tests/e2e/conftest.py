@@ -1,0 +1,70 @@
+"""One emulator and one deployment for the whole run: deploying takes ten seconds, a test one or two."""
+
+import os
+import secrets
+from collections.abc import Iterator
+
+import pytest
+
+from e2e import deployment
+from e2e.deployment import ROOT, Stack
+from e2e.emulator import Ministack, free_port
+from e2e.wire import Wire
+
+# Whether every test of this folder runs.
+WHOLE = pytest.StashKey[bool]()
+
+
+@pytest.fixture(scope="session")
+def emulator() -> Iterator[tuple[Ministack, Wire]]:
+    folder = deployment.fresh_folder(ROOT / "target" / "e2e")
+    port = free_port()
+    wire = Wire(0, upstream=port)
+    ministack = Ministack(port, wire.url, folder)
+    try:
+        ministack.wait_until_ready()
+        yield ministack, wire
+    finally:
+        ministack.stop()
+        wire.stop()
+
+
+@pytest.fixture(scope="session")
+def built() -> None:
+    """SEDANO_TEST_BUILT=1 takes what `sam build` left before."""
+    if os.environ.get("SEDANO_TEST_BUILT") != "1":
+        deployment.build()
+
+
+@pytest.fixture(scope="session")
+def stack(emulator: tuple[Ministack, Wire], built: None) -> Stack:
+    ministack, _ = emulator
+    return Stack("sedano", ministack.url).deploy()
+
+
+@pytest.fixture(scope="session")
+def wire(emulator: tuple[Ministack, Wire]) -> Wire:
+    return emulator[1]
+
+
+@pytest.fixture(scope="session")
+def whole_run(request: pytest.FixtureRequest) -> bool:
+    return request.config.stash[WHOLE]
+
+
+@pytest.fixture
+def new_id():
+    """Task ids that no other test has, with a word to find them by."""
+    return lambda word: f"{word}-{secrets.token_hex(4)}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "last: runs after all others, and looks at what they did")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: item.get_closest_marker("last") is not None)
+    files = {item.path for item in items}
+    here = {path for path in (ROOT / "tests" / "e2e").glob("test_*.py")}
+    session.config.stash[WHOLE] = here <= files and not session.config.option.keyword

@@ -1,0 +1,48 @@
+"""What a task costs in calls, counted on the wire between the consumer and AWS."""
+
+from collections import Counter
+
+import pytest
+
+from e2e.deployment import until
+from e2e.functions import access_keys
+
+
+def calls_of(stack, wire, body: dict, tasks: int, new_id) -> Counter:
+    """The consumer's calls for one batch of so many tasks. A batch before it has warmed it up."""
+    consumer = next(key for key, function in access_keys(stack).items() if function == "consumer")
+    for _ in range(2):
+        known = stack.batches()
+        first = len(wire.calls)
+        with stack.held():
+            for _ in range(tasks):
+                stack.send(body | {"id": new_id("budget")})
+        batch = until(30, lambda: stack.batches_after(known), "the batch's log line")
+        assert [line["received"] for line in batch] == [tasks], batch
+        made = wire.calls[first:]
+    assert all(call.status == 200 for call in made), made
+    return Counter(call.operation for call in made if call.access_key == consumer)
+
+
+BATCH = "DynamoDB_20120810.BatchExecuteStatement"
+
+
+@pytest.mark.parametrize(
+    ("task", "tasks", "calls"),
+    [
+        # Claims in one call, results in another; no call to SQS.
+        ("add", 10, {BATCH: 2}),
+        ("add", 1, {BATCH: 2}),
+        # No claim.
+        ("idempotent_add", 10, {BATCH: 1}),
+        ("idempotent_add", 1, {BATCH: 1}),
+        # Neither claim nor result.
+        ("quiet_add", 10, {}),
+        ("quiet_add", 1, {}),
+    ],
+)
+def test_calls_for_a_batch(stack, wire, new_id, task, tasks, calls):
+    made = calls_of(stack, wire, {"task": task, "args": [2, 3]}, tasks, new_id)
+    single = tasks == 1 and sum(calls.values()) == sum(made.values())
+    # Alone in its batch a write may go out by itself: the number counts.
+    assert single or made == Counter(calls), made

@@ -1,0 +1,112 @@
+"""Which rights a call to AWS needs, and which the template gives to each function."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+FUNCTIONS = ("beat", "console", "consumer", "producer")
+
+# IAM knows no batch operations: who may do one may do many.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html
+_SINGLE = {
+    "AmazonSQS.SendMessage": "sqs:SendMessage",
+    "AmazonSQS.SendMessageBatch": "sqs:SendMessage",
+    "AmazonSQS.ReceiveMessage": "sqs:ReceiveMessage",
+    "AmazonSQS.DeleteMessage": "sqs:DeleteMessage",
+    "AmazonSQS.DeleteMessageBatch": "sqs:DeleteMessage",
+    "AmazonSQS.ChangeMessageVisibility": "sqs:ChangeMessageVisibility",
+    "AmazonSQS.ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
+    "AmazonSQS.GetQueueAttributes": "sqs:GetQueueAttributes",
+    "DynamoDB_20120810.GetItem": "dynamodb:GetItem",
+    "DynamoDB_20120810.PutItem": "dynamodb:PutItem",
+    "DynamoDB_20120810.UpdateItem": "dynamodb:UpdateItem",
+    "DynamoDB_20120810.DeleteItem": "dynamodb:DeleteItem",
+    "DynamoDB_20120810.Query": "dynamodb:Query",
+    "AWSEvents.ListRules": "events:ListRules",
+    "AWSEvents.ListTargetsByRule": "events:ListTargetsByRule",
+}
+# PartiQL is authorised by what each statement does.
+# https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/ql-iam.html
+_STATEMENTS = {
+    "INSERT": "dynamodb:PartiQLInsert",
+    "UPDATE": "dynamodb:PartiQLUpdate",
+    "DELETE": "dynamodb:PartiQLDelete",
+    "SELECT": "dynamodb:PartiQLSelect",
+}
+_PARTIQL = ("DynamoDB_20120810.BatchExecuteStatement", "DynamoDB_20120810.ExecuteStatement")
+_STATEMENT = re.compile(r"\s*(INSERT\s+INTO|UPDATE|DELETE\s+FROM|SELECT\s.+?\sFROM)\s+\"?([A-Za-z0-9_.-]+)", re.S)
+
+KNOWN_OPERATIONS = frozenset(_SINGLE) | frozenset(_PARTIQL)
+
+
+def needed(operation: str, request: dict) -> set[tuple[str, str]]:
+    """The rights a call needs: actions and the names of the queues or tables they are for."""
+    if operation in _PARTIQL:
+        statements = request.get("Statements") or [request]
+        return {_statement(statement["Statement"]) for statement in statements}
+    if operation not in _SINGLE:
+        raise LookupError(f"{operation}: say in tests/rights.py which right this operation needs")
+    resource = request.get("QueueUrl", "").rsplit("/", 1)[-1] or request.get("TableName", "*")
+    return {(_SINGLE[operation], resource)}
+
+
+def _statement(text: str) -> tuple[str, str]:
+    found = _STATEMENT.match(text)
+    if not found:
+        raise LookupError(f"tests/rights.py can't tell what this statement needs: {text}")
+    return _STATEMENTS[found.group(1).split()[0].upper()], found.group(2)
+
+
+def actions_of(operation: str) -> set[str]:
+    """The actions an operation may need, whatever is in the request."""
+    return set(_STATEMENTS.values()) if operation in _PARTIQL else {_SINGLE[operation]}
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as their long ones."""
+
+
+def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict:
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        value = loader.construct_mapping(node, deep=True)
+    if suffix == "GetAtt" and isinstance(value, str):
+        value = value.split(".", 1)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+_Loader.add_multi_constructor("!", _long_form)
+
+
+def template() -> dict:
+    return yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+
+
+def statements(role: dict) -> Iterator[tuple[list[str], list]]:
+    """The actions and resources of each statement of a role."""
+    for policy in role["Properties"]["Policies"]:
+        for statement in policy["PolicyDocument"]["Statement"]:
+            assert statement["Effect"] == "Allow" and "NotAction" not in statement and "NotResource" not in statement
+            yield _list(statement["Action"]), _list(statement["Resource"])
+
+
+def granted(function: str) -> set[tuple[str, str]]:
+    """What a function's role allows: actions and the logical names of what they are for."""
+    role = template()["Resources"][f"{function.capitalize()}Role"]
+    rights = set()
+    for actions, resources in statements(role):
+        for resource in resources:
+            assert set(resource) == {"Fn::GetAtt"} and resource["Fn::GetAtt"][1] == "Arn", json.dumps(resource)
+            rights |= {(action, resource["Fn::GetAtt"][0]) for action in actions}
+    return rights
+
+
+def _list(value: object) -> list:
+    return value if isinstance(value, list) else [value]
