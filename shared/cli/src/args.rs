@@ -34,10 +34,10 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Target (the local stack, if nothing is said)")]
 pub(crate) struct TargetArgs {
     /// An HTTP API [env: SEDANO_URL] [default: http://127.0.0.1:5555].
-    #[arg(long, global = true, conflicts_with_all = ["stack", "env"])]
+    #[arg(long, global = true)]
     pub(crate) url: Option<String>,
     /// A CloudFormation stack: its queues and tables, directly [env: SEDANO_STACK].
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "env")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) stack: Option<String>,
     /// The queues and tables in SEDANO_QUEUES, SEDANO_RESULTS_TABLE and SEDANO_STATE_TABLE. Needs
     /// not be said where SEDANO_QUEUES is set and neither SEDANO_URL nor SEDANO_STACK is.
