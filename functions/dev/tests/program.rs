@@ -1,5 +1,7 @@
 //! `cargo dev` as a program: what it prints, how it ends.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;

@@ -82,7 +82,7 @@ pub(crate) enum Command {
 pub(crate) struct SendArgs {
     /// The task's name.
     pub(crate) name: String,
-    /// Arguments by position: JSON where it is JSON (2, true, "x", [1]), else text.
+    /// Arguments by position: JSON where it is JSON (`2`, `true`, `"x"`, `[1]`), else text.
     #[arg(value_name = "ARGS", value_parser = argument, allow_negative_numbers = true)]
     pub(crate) args: Vec<Value>,
     /// Arguments by name, as a JSON object.

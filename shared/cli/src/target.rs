@@ -141,12 +141,12 @@ mod tests {
             select(&args, with(&["SEDANO_STACK", "SEDANO_QUEUES"])),
             stack("of SEDANO_STACK")
         );
-        assert_eq!(select(&args, &all), url("of SEDANO_URL"));
+        assert_eq!(select(&args, all), url("of SEDANO_URL"));
         args.env = true;
-        assert_eq!(select(&args, &all), Selected::Env);
+        assert_eq!(select(&args, all), Selected::Env);
         args.stack = Some("mine".to_owned());
-        assert_eq!(select(&args, &all), stack("mine"));
+        assert_eq!(select(&args, all), stack("mine"));
         args.url = Some("http://x".to_owned());
-        assert_eq!(select(&args, &all), url("http://x"));
+        assert_eq!(select(&args, all), url("http://x"));
     }
 }

@@ -1,5 +1,11 @@
 //! The command line against a local stack: what it prints, where, and how it ends.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::process::Command;
