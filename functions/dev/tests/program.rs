@@ -118,47 +118,115 @@ fn what_is_wrong_is_said_before_anything_starts() {
     );
 }
 
+/// The program while it serves.
+struct Serving {
+    child: std::process::Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    stderr: BufReader<std::process::ChildStderr>,
+    url: String,
+}
+
+impl Serving {
+    fn over(folder: &Folder) -> Self {
+        let mut child = program()
+            .args(["--port", "0", "--folder"])
+            .arg(&folder.0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut serving = Self {
+            child,
+            stdout,
+            stderr,
+            url: String::new(),
+        };
+        let line = read_until(&mut serving.stdout, "HTTP API: ");
+        let (_, url) = line.split_once("HTTP API: ").unwrap();
+        serving.url = url.trim().to_owned();
+        read_until(&mut serving.stdout, "Serving until Ctrl-C");
+        serving
+    }
+
+    /// The status of the answer.
+    fn send(&self, task: &str, body: &str) -> u16 {
+        let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+        let request = agent.post(format!("{}/tasks/{task}", self.url));
+        let request = request.header("content-type", "application/json");
+        request.send(body).unwrap().status().as_u16()
+    }
+
+    fn interrupt(&self) {
+        let status = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// What it says last, and how it ends.
+    fn end(mut self) -> (String, Option<i32>) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (rest, self.child.wait().unwrap().code())
+    }
+}
+
+/// The first line with this text.
+fn read_until(from: &mut impl BufRead, text: &str) -> String {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert_ne!(
+            from.read_line(&mut line).unwrap(),
+            0,
+            "ended without {text}"
+        );
+    }
+    line
+}
+
 #[cfg(unix)]
 #[test]
-fn an_interrupt_finishes_what_runs() {
-    let folder = Folder::with("served", &[("a", "word")]);
-    let mut child = program()
-        .args(["--port", "0", "--folder"])
-        .arg(&folder.0)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut stdout = BufReader::new(child.stdout.take().unwrap());
-    let mut url = String::new();
-    let mut line = String::new();
-    while !line.starts_with("Serving until Ctrl-C") {
-        line.clear();
-        assert_ne!(stdout.read_line(&mut line).unwrap(), 0, "ended too soon");
-        if let Some((_, rest)) = line.split_once("HTTP API: ") {
-            url = rest.trim().to_owned();
-        }
-    }
-    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
-    let post = |path: &str, body: &str| {
-        let request = agent.post(format!("{url}{path}"));
-        request
-            .header("content-type", "application/json")
-            .send(body)
-            .unwrap()
-            .status()
-            .as_u16()
-    };
+fn an_interrupt_finishes_what_runs_and_tells_what_is_left() {
+    let serving = Serving::over(&Folder::with("served", &[("a", "word")]));
     let later = r#"{"args": [1, 1], "options": {"countdown": 600}}"#;
-    assert_eq!(post("/tasks/add", later), 202);
-    let interrupt = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupt.unwrap().success());
-    let mut rest = String::new();
-    stdout.read_to_string(&mut rest).unwrap();
-    assert!(child.wait().unwrap().success(), "{rest}");
+    assert_eq!(serving.send("add", later), 202);
+    serving.interrupt();
+    let (rest, exit) = serving.end();
+    assert_eq!(exit, Some(0), "{rest}");
     let left = "Left in the queues, and gone with this process: default: ";
     assert!(rest.contains(left), "{rest}");
     assert!(rest.contains(" not yet due."), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_interrupt_ends_at_once() {
+    let mut serving = Serving::over(&Folder::with("impatient", &[("a", "word")]));
+    // Until it has started, there is nothing to wait for.
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let task = r#"{"args": [8], "options": {"id": "long"}}"#;
+    assert_eq!(serving.send("sleep", task), 202);
+    loop {
+        let mut answer = agent
+            .get(format!("{}/tasks/long?wait=0.1", serving.url))
+            .call()
+            .unwrap();
+        if answer
+            .body_mut()
+            .read_to_string()
+            .unwrap()
+            .contains("STARTED")
+        {
+            break;
+        }
+    }
+    serving.interrupt();
+    read_until(&mut serving.stderr, "Ctrl-C again ends at once");
+    serving.interrupt();
+    let (rest, exit) = serving.end();
+    assert_eq!(exit, Some(1), "{rest}");
+    assert!(rest.ends_with("Ended at once.\n"), "{rest}");
 }
