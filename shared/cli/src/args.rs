@@ -34,10 +34,10 @@ pub(crate) struct Cli {
 #[command(next_help_heading = "Target (the local stack, if nothing is said)")]
 pub(crate) struct TargetArgs {
     /// An HTTP API [env: SEDANO_URL] [default: http://127.0.0.1:5555].
-    #[arg(long, global = true, conflicts_with_all = ["stack", "env"])]
+    #[arg(long, global = true)]
     pub(crate) url: Option<String>,
     /// A CloudFormation stack: its queues and tables, directly [env: SEDANO_STACK].
-    #[arg(long, global = true, value_name = "NAME", conflicts_with = "env")]
+    #[arg(long, global = true, value_name = "NAME")]
     pub(crate) stack: Option<String>,
     /// The queues and tables in SEDANO_QUEUES, SEDANO_RESULTS_TABLE and SEDANO_STATE_TABLE. Needs
     /// not be said where SEDANO_QUEUES is set and neither SEDANO_URL nor SEDANO_STACK is.
@@ -82,7 +82,7 @@ pub(crate) enum Command {
 pub(crate) struct SendArgs {
     /// The task's name.
     pub(crate) name: String,
-    /// Arguments by position: JSON where it is JSON (2, true, "x", [1]), else text.
+    /// Arguments by position: JSON where it is JSON (`2`, `true`, `"x"`, `[1]`), else text.
     #[arg(value_name = "ARGS", value_parser = argument, allow_negative_numbers = true)]
     pub(crate) args: Vec<Value>,
     /// Arguments by name, as a JSON object.

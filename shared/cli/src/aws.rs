@@ -4,20 +4,22 @@
 //! single sign-on, roles) is a matter of terminals and lives here.
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_cloudformation::config::ProvideCredentials;
-use aws_sdk_cloudformation::error::{DisplayErrorContext, ProvideErrorMetadata};
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_cloudformation::config::{Credentials, ProvideCredentials};
+use aws_sdk_cloudformation::error::ProvideErrorMetadata;
 use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use sedano::aws::Aws;
 use sedano::{App, AwsSettings, Config};
 
 use crate::args::TargetArgs;
-use crate::failure::{Exit, Failure, Result};
+use crate::failure::{Exit, Failure, Result, with_causes};
 use crate::target::environment;
 
 /// Who calls, and where.
 pub(crate) struct Account {
     sdk: SdkConfig,
+    credentials: Credentials,
 }
 
 /// Which output of the stack is the value of which variable.
@@ -41,12 +43,23 @@ impl Account {
             search = search.region(Region::new(region.clone()));
         }
         let sdk = search.load().await;
-        if sdk.region().is_none() {
+        if sdk.region().is_none_or(|region| region.as_ref().is_empty()) {
             return Err(Failure::usage(
                 "no AWS region is set: say one with --region, AWS_REGION or in the profile",
             ));
         }
-        Ok(Self { sdk })
+        // Asked for first of all: every later error would only hide that there are none.
+        let credentials = match sdk.credentials_provider() {
+            Some(provider) => provider.provide_credentials().await,
+            None => Err(CredentialsError::not_loaded("no provider")),
+        };
+        let credentials = credentials.map_err(|error| {
+            let what = "no AWS credentials were found: set AWS_PROFILE or --profile, or sign in with \
+                        `aws sso login`";
+            let why = with_causes(&error);
+            Failure::new(Exit::Other, format!("{what}\n  caused by: {why}"))
+        })?;
+        Ok(Self { sdk, credentials })
     }
 
     /// The queues and tables of a stack.
@@ -65,7 +78,7 @@ impl Account {
                 Exit::Other,
                 format!(
                     "CloudFormation didn't tell the stack `{name}`: {}",
-                    DisplayErrorContext(&error)
+                    with_causes(&error)
                 ),
             ),
         })?;
@@ -93,21 +106,16 @@ impl Account {
     }
 
     /// The application over these queues and tables.
-    pub(crate) async fn app(&self, config: Config) -> Result<App> {
-        let settings = self.settings().await?;
+    pub(crate) fn app(&self, config: Config) -> Result<App> {
+        let settings = self.settings()?;
         let ports = Aws::new(&config, &settings)?.ports();
         Ok(App::new(ports, config))
     }
 
     /// What was found, as plain settings. The rest of them (endpoints, certificates) comes from the
     /// environment, as in the functions.
-    async fn settings(&self) -> Result<AwsSettings> {
-        let provider = self.sdk.credentials_provider().ok_or_else(no_credentials)?;
-        let credentials = provider.provide_credentials().await.map_err(|error| {
-            let mut failure = no_credentials();
-            failure.message = format!("{}: {}", failure.message, DisplayErrorContext(&error));
-            failure
-        })?;
+    fn settings(&self) -> Result<AwsSettings> {
+        let credentials = &self.credentials;
         let found = |name: &str| match name {
             "AWS_REGION" => Some(self.region().to_owned()),
             "AWS_ACCESS_KEY_ID" => Some(credentials.access_key_id().to_owned()),
@@ -123,12 +131,4 @@ impl Account {
     fn region(&self) -> &str {
         self.sdk.region().map_or("", Region::as_ref)
     }
-}
-
-fn no_credentials() -> Failure {
-    Failure::new(
-        Exit::Other,
-        "no AWS credentials were found: set AWS_PROFILE or --profile, or sign in with \
-         `aws sso login`",
-    )
 }

@@ -7,9 +7,12 @@ use crate::target::Rules;
 /// A line for each step; nothing is done.
 pub(crate) fn text(rules: &Rules) -> String {
     let mut lines: Vec<String> = rules.plan.steps.iter().map(line).collect();
+    let count = match rules.rules.len() {
+        1 => "1 rule begins".to_owned(),
+        count => format!("{count} rules begin"),
+    };
     lines.push(format!(
-        "{} rules begin with `{}`. Nothing was changed.",
-        rules.rules.len(),
+        "{count} with `{}`. Nothing was changed.",
         rules.prefix
     ));
     lines.join("\n")
@@ -54,12 +57,12 @@ mod tests {
             plan(vec![rule("s-tick", "rate(1 minute)")]),
             "leave   s-tick: no entry stands for it\n\
              create  s-add: rate(5 minutes)\n\
-             1 rules begin with `s-`. Nothing was changed."
+             1 rule begins with `s-`. Nothing was changed."
         );
         assert_eq!(
             plan(vec![rule("s-add", "rate(1 hour)")]),
             "change  s-add: rate(1 hour) to rate(5 minutes)\n\
-             1 rules begin with `s-`. Nothing was changed."
+             1 rule begins with `s-`. Nothing was changed."
         );
     }
 }

@@ -28,7 +28,7 @@ impl Direct {
         let app = runtime.block_on(async {
             let account = aws::Account::find(args).await?;
             let config = account.stack(name).await?;
-            account.app(config).await
+            account.app(config)
         })?;
         Ok(Self {
             runtime,
@@ -41,7 +41,7 @@ impl Direct {
     pub(crate) fn of_env(args: &TargetArgs) -> Result<Self> {
         let config = Config::from_lookup(environment)?;
         let runtime = runtime()?;
-        let app = runtime.block_on(async { aws::Account::find(args).await?.app(config).await })?;
+        let app = runtime.block_on(async { aws::Account::find(args).await?.app(config) })?;
         Ok(Self {
             runtime,
             app,

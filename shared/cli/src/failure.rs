@@ -93,12 +93,17 @@ impl From<Error> for Failure {
             ErrorKind::Timeout => Exit::Timeout,
             _ => Exit::Other,
         };
-        let mut message = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(error) = cause {
-            message.push_str(&format!("\n  caused by: {error}"));
-            cause = error.source();
-        }
-        Self::new(exit, message)
+        Self::new(exit, with_causes(&error))
     }
+}
+
+/// An error and what caused it, a line each.
+pub(crate) fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!("\n  caused by: {error}"));
+        cause = error.source();
+    }
+    text
 }

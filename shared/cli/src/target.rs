@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::api::Api;
 use crate::args::{SendArgs, TargetArgs};
 use crate::direct::Direct;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 
 /// The stack behind the command line.
 pub(crate) trait Target {
@@ -61,19 +61,18 @@ pub(crate) struct Rules {
     pub(crate) plan: Plan,
 }
 
-/// What the command line and the environment ask for.
-pub(crate) fn choose(args: &TargetArgs) -> Result<Box<dyn Target>> {
-    choose_by(args, &environment)
-}
-
 const LOCAL: &str = "http://127.0.0.1:5555";
 
-/// The flags first; then the variables that only this program reads; then those of the functions.
-fn choose_by(
-    args: &TargetArgs,
-    lookup: &dyn Fn(&str) -> Option<String>,
-) -> Result<Box<dyn Target>> {
-    Ok(match select(args, lookup) {
+/// What the command line and the environment ask for.
+pub(crate) fn choose(args: &TargetArgs) -> Result<Box<dyn Target>> {
+    // clap doesn't see a conflict between a flag before the command and one after it.
+    let said = [args.url.is_some(), args.stack.is_some(), args.env];
+    if said.into_iter().filter(|said| *said).count() > 1 {
+        return Err(Failure::usage(
+            "--url, --stack and --env exclude each other: say one",
+        ));
+    }
+    Ok(match select(args, environment) {
         Selected::Url(url) => Box::new(Api::new(&url)?),
         Selected::Stack(name) => Box::new(Direct::of_stack(args, &name)?),
         Selected::Env => Box::new(Direct::of_env(args)?),
@@ -87,7 +86,8 @@ enum Selected {
     Env,
 }
 
-fn select(args: &TargetArgs, lookup: &dyn Fn(&str) -> Option<String>) -> Selected {
+/// The flags first; then the variables that only this program reads; then those of the functions.
+fn select(args: &TargetArgs, lookup: impl Fn(&str) -> Option<String>) -> Selected {
     if let Some(url) = &args.url {
         return Selected::Url(url.clone());
     }
@@ -135,18 +135,18 @@ mod tests {
         let url = |text: &str| Selected::Url(text.to_owned());
         let stack = |text: &str| Selected::Stack(text.to_owned());
         let all = with(&["SEDANO_URL", "SEDANO_STACK", "SEDANO_QUEUES"]);
-        assert_eq!(select(&args, &with(&[])), url(LOCAL));
-        assert_eq!(select(&args, &with(&["SEDANO_QUEUES"])), Selected::Env);
+        assert_eq!(select(&args, with(&[])), url(LOCAL));
+        assert_eq!(select(&args, with(&["SEDANO_QUEUES"])), Selected::Env);
         assert_eq!(
-            select(&args, &with(&["SEDANO_STACK", "SEDANO_QUEUES"])),
+            select(&args, with(&["SEDANO_STACK", "SEDANO_QUEUES"])),
             stack("of SEDANO_STACK")
         );
-        assert_eq!(select(&args, &all), url("of SEDANO_URL"));
+        assert_eq!(select(&args, all), url("of SEDANO_URL"));
         args.env = true;
-        assert_eq!(select(&args, &all), Selected::Env);
+        assert_eq!(select(&args, all), Selected::Env);
         args.stack = Some("mine".to_owned());
-        assert_eq!(select(&args, &all), stack("mine"));
+        assert_eq!(select(&args, all), stack("mine"));
         args.url = Some("http://x".to_owned());
-        assert_eq!(select(&args, &all), url("http://x"));
+        assert_eq!(select(&args, all), url("http://x"));
     }
 }

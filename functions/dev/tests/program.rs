@@ -1,0 +1,232 @@
+//! `cargo dev` as a program: what it prints, how it ends.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+fn program() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_sedano-dev"))
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder of its own, gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(name: &str, files: &[(&str, &str)]) -> Self {
+        let path = std::env::temp_dir().join(format!("sedano-dev-{}-{name}", std::process::id()));
+        fs::create_dir_all(&path).unwrap();
+        for (name, content) in files {
+            fs::write(path.join(name), content).unwrap();
+        }
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+#[test]
+fn the_sample_counts_real_words_and_succeeds() {
+    let folder = Folder::with(
+        "words",
+        &[
+            ("a.txt", "the queue and the worker"),
+            ("b.txt", "The queue, again: THE queue; the queue."),
+        ],
+    );
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = program()
+        .args(["--once", "--port", "0", "--folder"])
+        .arg(&folder.0)
+        .output()
+        .unwrap();
+    let (stdout, stderr) = (text(&stdout), text(&stderr));
+    assert!(status.success(), "{stdout}{stderr}");
+    for line in [
+        "add(2, 3)  5",
+        "flaky(2)   succeeded after 2 retries",
+        "The most frequent words of 2 files:",
+        "   1  the     5  ██████████████████████████████",
+        "   2  queue   4  ████████████████████████",
+        "   3  again   1  ██████",
+        "   4  and     1  ██████",
+        "   5  worker  1  ██████",
+    ] {
+        assert!(stdout.lines().any(|is| is == line), "{line} in {stdout}");
+    }
+    assert!(stdout.contains("5 tasks in 7 runs, "), "{stdout}");
+    assert!(stderr.contains("counting the words of files: "), "{stderr}");
+}
+
+#[test]
+fn many_files_are_reduced_in_steps() {
+    let files: Vec<(String, String)> = (0..100)
+        .map(|n| (format!("{n}"), format!("word {}", "x ".repeat(n))))
+        .collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(a, b)| (a.as_str(), b.as_str()))
+        .collect();
+    let folder = Folder::with("many", &files);
+    let output = program()
+        .args(["--once", "--port", "0", "--folder"])
+        .arg(&folder.0)
+        .output()
+        .unwrap();
+    let stdout = text(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    let rows: Vec<&str> = stdout.lines().filter(|line| line.contains('█')).collect();
+    assert_eq!(rows.len(), 2, "{stdout}");
+    assert!(rows[0].contains("x     4950"), "{stdout}");
+    assert!(rows[1].contains("word   100"), "{stdout}");
+    // 100 files, 3 reductions and their reduction, add, flaky with two retries.
+    assert!(stdout.contains("106 tasks in 108 runs"), "{stdout}");
+}
+
+#[test]
+fn what_is_wrong_is_said_before_anything_starts() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = program()
+        .args(["--once", "--port", &port])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    let begins = format!("cargo dev: port {port} is taken: ");
+    assert!(stderr.starts_with(&begins), "{stderr}");
+
+    let output = program().args(["--folder", "/no/such"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let stderr = text(&output.stderr);
+    assert!(
+        stderr.starts_with("cargo dev: can't read the folder /no/such: "),
+        "{stderr}"
+    );
+}
+
+/// The program while it serves.
+struct Serving {
+    child: std::process::Child,
+    stdout: BufReader<std::process::ChildStdout>,
+    stderr: BufReader<std::process::ChildStderr>,
+    url: String,
+}
+
+impl Serving {
+    fn over(folder: &Folder) -> Self {
+        let mut child = program()
+            .args(["--port", "0", "--folder"])
+            .arg(&folder.0)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let mut serving = Self {
+            child,
+            stdout,
+            stderr,
+            url: String::new(),
+        };
+        let line = read_until(&mut serving.stdout, "HTTP API: ");
+        let (_, url) = line.split_once("HTTP API: ").unwrap();
+        serving.url = url.trim().to_owned();
+        read_until(&mut serving.stdout, "Serving until Ctrl-C");
+        serving
+    }
+
+    /// The status of the answer.
+    fn send(&self, task: &str, body: &str) -> u16 {
+        let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+        let request = agent.post(format!("{}/tasks/{task}", self.url));
+        let request = request.header("content-type", "application/json");
+        request.send(body).unwrap().status().as_u16()
+    }
+
+    fn interrupt(&self) {
+        let status = Command::new("kill")
+            .args(["-INT", &self.child.id().to_string()])
+            .status();
+        assert!(status.unwrap().success());
+    }
+
+    /// What it says last, and how it ends.
+    fn end(mut self) -> (String, Option<i32>) {
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        (rest, self.child.wait().unwrap().code())
+    }
+}
+
+/// The first line with this text.
+fn read_until(from: &mut impl BufRead, text: &str) -> String {
+    let mut line = String::new();
+    while !line.contains(text) {
+        line.clear();
+        assert_ne!(
+            from.read_line(&mut line).unwrap(),
+            0,
+            "ended without {text}"
+        );
+    }
+    line
+}
+
+#[cfg(unix)]
+#[test]
+fn an_interrupt_finishes_what_runs_and_tells_what_is_left() {
+    let serving = Serving::over(&Folder::with("served", &[("a", "word")]));
+    let later = r#"{"args": [1, 1], "options": {"countdown": 600}}"#;
+    assert_eq!(serving.send("add", later), 202);
+    serving.interrupt();
+    let (rest, exit) = serving.end();
+    assert_eq!(exit, Some(0), "{rest}");
+    let left = "Left in the queues, and gone with this process: default: ";
+    assert!(rest.contains(left), "{rest}");
+    assert!(rest.contains(" not yet due."), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_interrupt_ends_at_once() {
+    let mut serving = Serving::over(&Folder::with("impatient", &[("a", "word")]));
+    // Until it has started, there is nothing to wait for.
+    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+    let task = r#"{"args": [8], "options": {"id": "long"}}"#;
+    assert_eq!(serving.send("sleep", task), 202);
+    loop {
+        let mut answer = agent
+            .get(format!("{}/tasks/long?wait=0.1", serving.url))
+            .call()
+            .unwrap();
+        if answer
+            .body_mut()
+            .read_to_string()
+            .unwrap()
+            .contains("STARTED")
+        {
+            break;
+        }
+    }
+    serving.interrupt();
+    read_until(&mut serving.stderr, "Ctrl-C again ends at once");
+    serving.interrupt();
+    let (rest, exit) = serving.end();
+    assert_eq!(exit, Some(1), "{rest}");
+    assert!(rest.ends_with("Ended at once.\n"), "{rest}");
+}

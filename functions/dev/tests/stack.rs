@@ -1,0 +1,87 @@
+//! What the local stack promises, in virtual time: deaths of simulated workers, and stopping.
+
+use std::time::Duration;
+
+use sedano::{Signature, State};
+use sedano_dev::{Settings, Stack};
+use sedano_tasks::arithmetic::add;
+use sedano_tasks::failing::crash;
+use sedano_tasks::time::sleep;
+
+const FREE_PORT: Settings = Settings {
+    port: 0,
+    workers: 1,
+};
+
+/// Who runs beside a crash is unharmed; who crashes is found out in quarantine.
+#[tokio::test(start_paused = true)]
+async fn a_crash_costs_its_neighbours_nothing_but_time() {
+    let stack = Stack::start(&FREE_PORT).await.unwrap();
+    let app = stack.app();
+    let mut batch: Vec<Signature<(), ()>> = (0..9).map(|_| sleep::s(1.0)).collect();
+    batch.insert(4, crash::s());
+    let mut tasks = Vec::new();
+    for sent in app.send_many(batch).await {
+        tasks.push(sent.unwrap());
+    }
+    let killer = tasks.remove(4);
+    for task in tasks {
+        let record = app.wait(task.id(), Duration::from_secs(120)).await.unwrap();
+        assert_eq!(record.status, State::Success, "{record:?}");
+    }
+    let record = app
+        .wait(killer.id(), Duration::from_secs(120))
+        .await
+        .unwrap();
+    assert_eq!(record.status, State::Failure);
+    assert_eq!(record.error.unwrap().kind, "WorkerLost");
+    let left = stack.stop().await.unwrap();
+    let in_queue = |wanted: &str| {
+        let (_, depth) = left
+            .iter()
+            .find(|(name, _)| name.as_str() == wanted)
+            .unwrap();
+        depth.visible + depth.in_flight + depth.delayed
+    };
+    assert_eq!(
+        ["default", "quarantine", "dead-letters"].map(in_queue),
+        [0, 0, 1]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopping_finishes_what_runs_and_tells_what_is_left() {
+    let stack = Stack::start(&FREE_PORT).await.unwrap();
+    let app = stack.app().clone();
+    let running = app.send(sleep::s(3.0)).await.unwrap();
+    let later = add::s(1, 2).countdown(Duration::from_secs(600));
+    let later = app.send(later).await.unwrap();
+    while running.state().await.unwrap() != State::Started {
+        app.ports().clock.sleep(Duration::from_millis(10)).await;
+    }
+    let left = stack.stop().await.unwrap();
+    assert_eq!(running.state().await.unwrap(), State::Success);
+    assert_eq!(later.state().await.unwrap(), State::Pending);
+    let (_, depth) = left
+        .iter()
+        .find(|(name, _)| name.as_str() == "default")
+        .unwrap();
+    assert_eq!((depth.visible, depth.in_flight), (0, 0));
+    // The sample schedule's own entry may be on its way, too.
+    assert!(depth.delayed >= 1, "{depth:?}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named_with_the_way_out() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let error = Stack::start(&Settings { port, workers: 1 })
+        .await
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.starts_with(&format!("port {port} is taken: ")),
+        "{error}"
+    );
+    assert!(error.contains("`--port "), "{error}");
+}

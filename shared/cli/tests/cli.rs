@@ -1,0 +1,358 @@
+//! The command line against a local stack: what it prints, where, and how it ends.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use sedano_dev::{Settings, Stack};
+use serde_json::{Value, json};
+
+/// One stack for all tests of this file; it ends with the process.
+fn url() -> &'static str {
+    static STACK: OnceLock<(tokio::runtime::Runtime, Stack, String)> = OnceLock::new();
+    let (_, _, url) = STACK.get_or_init(|| {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let settings = Settings {
+            port: 0,
+            workers: 2,
+        };
+        let stack = runtime.block_on(Stack::start(&settings)).unwrap();
+        let url = stack.url();
+        (runtime, stack, url)
+    });
+    url
+}
+
+/// The program, knowing nothing of this machine's own settings.
+fn program() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sedano"));
+    for name in ["SEDANO_URL", "SEDANO_STACK", "SEDANO_QUEUES"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+#[derive(Debug, PartialEq)]
+struct Ran {
+    exit: i32,
+    stdout: String,
+    stderr: String,
+}
+
+impl Ran {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    fn error(&self) -> Value {
+        serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+}
+
+fn run(mut command: Command, words: &[&str]) -> Ran {
+    let output = command.args(words).output().unwrap();
+    Ran {
+        exit: output.status.code().unwrap(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+fn sedano(words: &[&str]) -> Ran {
+    let mut command = program();
+    command.args(["--url", url()]);
+    run(command, words)
+}
+
+fn ran(exit: i32, stdout: &str, stderr: &str) -> Ran {
+    Ran {
+        exit,
+        stdout: stdout.to_owned(),
+        stderr: stderr.to_owned(),
+    }
+}
+
+#[test]
+fn a_send_prints_the_id_that_the_result_is_found_under() {
+    let sent = sedano(&["send", "add", "2", "3"]);
+    assert_eq!((sent.exit, sent.stderr.as_str()), (0, ""));
+    let id = sent.stdout.trim_end();
+    let result = sedano(&["result", id, "--wait"]);
+    assert_eq!((result.exit, result.stderr.as_str()), (0, ""));
+    let beginning =
+        format!("id        {id}\ntask      add\nstatus    SUCCESS\nresult    5\nretries   0\n");
+    assert!(result.stdout.starts_with(&beginning), "{result:?}");
+}
+
+#[test]
+fn a_send_that_waits_prints_the_value() {
+    assert_eq!(
+        sedano(&["send", "add", "2", "3", "--wait"]),
+        ran(0, "5\n", "")
+    );
+    assert_eq!(
+        sedano(&["send", "--wait", "add", "-2", "3"]),
+        ran(0, "1\n", "")
+    );
+    let named = [
+        "send",
+        "top_words",
+        "--kwargs",
+        r#"{"limit": 1, "counts": [[["a", 1], ["b", 2]]]}"#,
+    ];
+    assert_eq!(
+        sedano(&[&named[..], &["--wait"]].concat()),
+        ran(0, "[[\"b\",2]]\n", "")
+    );
+    assert_eq!(
+        sedano(&["send", "echo", "two words", "--wait"]),
+        ran(0, "\"two words\"\n", "")
+    );
+}
+
+#[test]
+fn json_is_one_value_on_standard_output() {
+    let sent = sedano(&["--json", "send", "add", "2", "3", "--id", "json-1"]);
+    assert_eq!(sent.json(), json!({"id": "json-1", "status": "PENDING"}));
+    let result = sedano(&["result", "json-1", "--wait", "--json"]);
+    let record = result.json();
+    assert_eq!(result.exit, 0);
+    assert_eq!(
+        [&record["id"], &record["status"], &record["result"]],
+        [&json!("json-1"), &json!("SUCCESS"), &json!(5)]
+    );
+    let waited = sedano(&["send", "fail", "no luck", "--wait", "--json"]);
+    assert_eq!((waited.exit, waited.stderr.as_str()), (1, ""));
+    assert_eq!(waited.json()["error"]["message"], "no luck");
+}
+
+#[test]
+fn a_task_that_fails_ends_with_1() {
+    let failed = sedano(&["send", "fail", "no luck", "--id", "fail-1", "--wait"]);
+    assert_eq!(
+        failed,
+        ran(1, "", "fail fail-1 is FAILURE\n  TaskError: no luck\n")
+    );
+    let result = sedano(&["result", "fail-1"]);
+    assert_eq!((result.exit, result.stderr.as_str()), (1, ""));
+    assert!(
+        result
+            .stdout
+            .contains("status    FAILURE\nerror     TaskError: no luck\n"),
+        "{result:?}"
+    );
+}
+
+#[test]
+fn an_unknown_task_ends_with_3_and_names_the_nearest() {
+    let words = ["send", "ad", "2", "3"];
+    assert_eq!(
+        sedano(&words),
+        ran(
+            3,
+            "",
+            "sedano: no task is named `ad`; did you mean `add`?\n"
+        )
+    );
+    let error = sedano(&[&words[..], &["--json"]].concat()).error();
+    assert_eq!(error["error"]["exit"], 3);
+    assert_eq!(
+        error["error"]["message"],
+        "no task is named `ad`; did you mean `add`?"
+    );
+    assert_eq!(error["error"]["problem"]["did_you_mean"], "add");
+}
+
+#[test]
+fn what_is_asked_wrongly_ends_with_2() {
+    let missing = sedano(&["send", "add", "2"]);
+    assert_eq!(
+        missing,
+        ran(
+            2,
+            "",
+            "sedano: add() missing 1 required positional argument: 'y'\n"
+        )
+    );
+    let queue = sedano(&["send", "add", "2", "3", "--queue", "defalt"]);
+    assert_eq!(
+        queue,
+        ran(
+            2,
+            "",
+            "sedano: no queue is named `defalt`; did you mean `default`?\n"
+        )
+    );
+    for words in [
+        &["send"][..],
+        &["send", "add", "--kwargs", "[1]"],
+        &["send", "add", "--countdown", "soon"],
+        &["send", "add", "--eta", "tomorrow"],
+        &["result", "x", "--stack", "s"],
+        &["beat", "sync", "--dry-run"],
+        &["nonsense"],
+    ] {
+        let usage = sedano(words);
+        assert_eq!((usage.exit, usage.stdout.as_str()), (2, ""), "{words:?}");
+        assert!(!usage.stderr.is_empty());
+        let error = sedano(&[words, &["--json"]].concat()).error();
+        assert_eq!(error["error"]["exit"], 2, "{words:?}");
+    }
+}
+
+#[test]
+fn a_task_that_is_not_done_in_time_ends_with_4() {
+    let words = [
+        "send",
+        "add",
+        "1",
+        "1",
+        "--countdown",
+        "600",
+        "--id",
+        "late-1",
+        "--wait=0.1",
+    ];
+    let late = "sedano: task late-1 is PENDING after 100ms: ask again with `sedano result late-1 --wait`\n";
+    assert_eq!(sedano(&words), ran(4, "", late));
+    let result = sedano(&["result", "late-1", "--wait=0.1", "--json"]);
+    assert_eq!(
+        (result.exit, &result.json()["status"]),
+        (4, &json!("PENDING"))
+    );
+    assert_eq!(result.error()["error"]["exit"], 4);
+    let unhurried = sedano(&["result", "late-1"]);
+    assert_eq!(
+        unhurried,
+        ran(0, "id        late-1\nstatus    PENDING\n", "")
+    );
+}
+
+#[test]
+fn what_has_not_started_can_be_revoked() {
+    let eta = ["--eta", "2999-01-01T00:00:00Z"];
+    let sent = sedano(&[&["send", "add", "1", "1", "--id", "rev-1"], &eta[..]].concat());
+    assert_eq!(sent.exit, 0, "{sent:?}");
+    assert_eq!(sedano(&["revoke", "rev-1"]), ran(0, "revoked rev-1\n", ""));
+    let result = sedano(&["result", "rev-1", "--json"]);
+    assert_eq!(
+        (result.exit, &result.json()["status"]),
+        (1, &json!("REVOKED"))
+    );
+
+    assert_eq!(
+        sedano(&["send", "add", "1", "1", "--id", "rev-2", "--wait"]).exit,
+        0
+    );
+    let late = "sedano: task rev-2 is SUCCESS: it can't be revoked any more\n";
+    assert_eq!(sedano(&["revoke", "rev-2"]), ran(5, "", late));
+}
+
+#[test]
+fn queues_and_tasks_are_listed() {
+    let queues = sedano(&["queues"]);
+    let heads: Vec<&str> = queues
+        .stdout
+        .lines()
+        .filter_map(|line| line.split("  ").next())
+        .collect();
+    assert_eq!(heads, ["QUEUE", "dead-letters", "default", "quarantine"]);
+    let queues = sedano(&["queues", "--json"]).json();
+    assert!(queues["default"]["visible"].is_u64(), "{queues}");
+
+    let tasks = sedano(&["tasks"]).stdout;
+    let line = |call: &str| {
+        tasks
+            .lines()
+            .any(|line| line.starts_with(call) && line.ends_with("  default"))
+    };
+    assert!(
+        line("add(x, y) ") && line("top_words(counts, [limit])"),
+        "{tasks}"
+    );
+    let tasks = sedano(&["tasks", "--json"]).json();
+    let add = tasks
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|task| task["name"] == "add")
+        .unwrap();
+    let parameter = |name| json!({"name": name, "required": true});
+    assert_eq!(add["parameters"], json!([parameter("x"), parameter("y")]));
+}
+
+#[test]
+fn who_does_not_answer_or_is_another_ends_with_5() {
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let nobody = run(program(), &["--url", &format!("http://{free}"), "queues"]);
+    assert_eq!((nobody.exit, nobody.stdout.as_str()), (5, ""));
+    assert!(
+        nobody
+            .stderr
+            .contains("start the local stack with `cargo dev`"),
+        "{nobody:?}"
+    );
+
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    let answer = std::thread::spawn(move || {
+        let (mut stream, _) = other.accept().unwrap();
+        let mut request = [0; 4096];
+        let _ = stream.read(&mut request).unwrap();
+        stream
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello")
+            .unwrap();
+    });
+    let foreign = run(
+        program(),
+        &["--url", &format!("http://{address}"), "queues"],
+    );
+    answer.join().unwrap();
+    assert_eq!(foreign.exit, 5);
+    assert!(
+        foreign.stderr.contains("isn't Sedano's HTTP API"),
+        "{foreign:?}"
+    );
+}
+
+#[test]
+fn the_environment_chooses_and_is_checked() {
+    let mut command = program();
+    command.env("SEDANO_URL", url());
+    assert_eq!(
+        run(command, &["send", "add", "1", "1", "--wait"]),
+        ran(0, "2\n", "")
+    );
+
+    let mut command = program();
+    command.env("SEDANO_QUEUES", "{}");
+    let refused = ran(
+        2,
+        "",
+        "sedano: SEDANO_QUEUES has no queue named `default`\n",
+    );
+    assert_eq!(run(command, &["queues"]), refused);
+}
+
+#[test]
+fn completions_are_scripts() {
+    for (shell, word) in [
+        ("bash", "_sedano()"),
+        ("zsh", "#compdef sedano"),
+        ("fish", "complete -c sedano"),
+    ] {
+        let script = run(program(), &["completions", shell]);
+        assert_eq!(script.exit, 0);
+        assert!(script.stdout.contains(word), "{shell}");
+    }
+}
