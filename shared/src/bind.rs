@@ -24,21 +24,29 @@ pub(crate) fn bind<T: DeserializeOwned>(
     args: Args,
     mut kwargs: Kwargs,
 ) -> Result<T> {
-    let fail = |message: String| Err(Error::new(ErrorKind::Bind, format!("{task}() {message}")));
+    let fail = |message: String, parameter: Option<&str>| {
+        let error = Error::new(ErrorKind::Bind, format!("{task}() {message}"));
+        Err(match parameter {
+            Some(name) => error.about(name),
+            None => error,
+        })
+    };
     if let Some(name) = kwargs
         .keys()
         .find(|name| !params.iter().any(|param| param.name == *name))
     {
-        return fail(format!("got an unexpected keyword argument '{name}'"));
+        let what = format!("got an unexpected keyword argument '{name}'");
+        return fail(what, Some(name));
     }
     let given = args.len();
     for (param, value) in params.iter().zip(args) {
         if kwargs.insert(param.name.to_owned(), value).is_some() {
-            return fail(format!("got multiple values for argument '{}'", param.name));
+            let what = format!("got multiple values for argument '{}'", param.name);
+            return fail(what, Some(param.name));
         }
     }
     if given > params.len() {
-        return fail(too_many(params, given));
+        return fail(too_many(params, given), None);
     }
     let missing: Vec<&str> = params
         .iter()
@@ -46,22 +54,26 @@ pub(crate) fn bind<T: DeserializeOwned>(
         .map(|param| param.name)
         .collect();
     if !missing.is_empty() {
-        return fail(too_few(&missing));
+        return fail(too_few(&missing), missing.first().copied());
     }
     decode(task, kwargs)
 }
 
 pub(crate) fn decode<T: DeserializeOwned>(task: &str, kwargs: Kwargs) -> Result<T> {
     let current: Cell<Option<String>> = Cell::new(None);
-    let entries = kwargs
-        .into_iter()
-        .inspect(|(name, _)| current.set(Some(name.clone())));
+    let mut rest = kwargs.into_iter();
+    // Past the last one, what is wrong is a parameter that isn't there.
+    let entries = std::iter::from_fn(|| {
+        let entry = rest.next();
+        current.set(entry.as_ref().map(|(name, _)| name.clone()));
+        entry
+    });
     T::deserialize(MapDeserializer::new(entries)).map_err(|error: serde_json::Error| {
-        let name = current.take().unwrap_or_default();
-        Error::new(
-            ErrorKind::Bind,
-            format!("{task}() argument '{name}': {error}"),
-        )
+        let fail = |what: String| Error::new(ErrorKind::Bind, format!("{task}() {what}"));
+        match current.take() {
+            Some(name) => fail(format!("argument '{name}': {error}")).about(&name),
+            None => fail(error.to_string()),
+        }
     })
 }
 
@@ -177,6 +189,11 @@ mod tests {
         for (args, kwargs, message) in cases {
             assert_eq!(call(args, kwargs), Err(message.to_owned()));
         }
+        let by_name_only = decode::<Call>("add", Kwargs::from_iter([("x".to_owned(), 1.into())]));
+        assert_eq!(
+            by_name_only.unwrap_err().to_string(),
+            "add() missing field `y`"
+        );
         assert_eq!(
             too_few(&["a", "b", "c"]),
             "missing 3 required positional arguments: 'a', 'b', and 'c'"

@@ -23,6 +23,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub struct Error {
     kind: ErrorKind,
     message: String,
+    parameter: Option<Box<str>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
 }
 
@@ -66,6 +67,7 @@ impl Error {
         Self {
             kind,
             message: message.into(),
+            parameter: None,
             source: None,
         }
     }
@@ -75,6 +77,18 @@ impl Error {
     pub fn caused_by(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
+    }
+
+    /// The same error with the parameter, field or option that is to blame.
+    #[must_use]
+    pub(crate) fn about(mut self, parameter: &str) -> Self {
+        self.parameter = Some(parameter.into());
+        self
+    }
+
+    /// The parameter, field or option that is to blame, where it is one: the first of several.
+    pub fn parameter(&self) -> Option<&str> {
+        self.parameter.as_deref()
     }
 
     /// What sort of thing went wrong.

@@ -60,6 +60,8 @@ mod entropy;
 mod error;
 mod failure;
 pub mod guide;
+#[cfg(feature = "http")]
+pub mod http;
 mod id;
 #[cfg(feature = "lambda")]
 pub mod lambda;

@@ -111,7 +111,12 @@ impl Message {
         Self::from_map(map, message_id, sent_at)
     }
 
-    fn from_map(map: Map<String, Value>, message_id: &str, sent_at: Timestamp) -> Result<Self> {
+    /// Reads a message that is JSON already; see [`decode`](Message::decode).
+    pub(crate) fn from_map(
+        map: Map<String, Value>,
+        message_id: &str,
+        sent_at: Timestamp,
+    ) -> Result<Self> {
         let mut fields = Fields(map);
         if let Some(version) = fields.number("v", u64::MAX)?
             && version != VERSION
@@ -281,6 +286,7 @@ fn wrong(name: &str, wanted: &str) -> Error {
         ErrorKind::Decode,
         format!("the message's field `{name}` must be {wanted}"),
     )
+    .about(name)
 }
 
 /// The fields not yet read. `null` counts as absent.

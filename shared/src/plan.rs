@@ -64,13 +64,18 @@ pub(crate) fn repeated(write: &Write) -> Error {
 fn is_batchable(write: &Write) -> bool {
     match (&write.op, &write.when) {
         (Op::Put(_), When::Absent) => true,
-        // `Append` and `Add` fail as statements where the attribute is absent; the adapter then
-        // repeats them singly. A set that is absent has no such error, so those go singly at once.
+        // An addition to an absent number fails as a statement; the adapter then repeats it singly.
+        // Appending goes singly at once: DynamoDB documents LIST_APPEND, but what it does could not
+        // be tried on any emulator. So does adding to a set, which may be absent without an error.
         (Op::Update(changes), when) => {
+            let can_be_said = |change: &Change| {
+                matches!(
+                    change,
+                    Change::Set(..) | Change::Remove(_) | Change::Add(..)
+                )
+            };
             !changes.is_empty()
-                && !changes
-                    .iter()
-                    .any(|change| matches!(change, Change::AddToSet(..)))
+                && changes.iter().all(can_be_said)
                 && equalities(when).is_some_and(|list| !list.is_empty())
         }
         _ => false,

@@ -53,10 +53,14 @@ fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
+/// The last instant that has an ISO 8601 text in every zone: what is later couldn't be read back.
+const LAST: i64 = 253_402_207_200_000;
+
 impl Add<Duration> for Timestamp {
     type Output = Self;
+    /// Ends with the year 9999.
     fn add(self, duration: Duration) -> Self {
-        Self(self.0.saturating_add(millis(duration)))
+        Self(self.0.saturating_add(millis(duration)).min(LAST))
     }
 }
 
@@ -129,6 +133,13 @@ mod tests {
             texts.map(|text| text.parse::<Timestamp>().unwrap().as_millis()),
             instants
         );
+    }
+
+    #[test]
+    fn the_latest_instant_can_be_read_back() {
+        let last = Timestamp::default() + Duration::MAX;
+        assert_eq!(last.to_string().parse::<Timestamp>().unwrap(), last);
+        assert!(last.to_string().starts_with("9999-12-30"));
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! A worker: the tasks it knows, the values they ask for, and batches to work on.
 
 use std::any::TypeId;
+use std::future::Future;
+use std::pin::pin;
 use std::time::Duration;
+
+use futures_util::future::{Either, select};
 
 use crate::app::App;
 use crate::context::StateMap;
@@ -147,14 +151,37 @@ impl Worker {
     /// # Errors
     /// When the queue can't be received from and the error isn't a passing one.
     pub async fn poll(&self, queue: &QueueName, batch: usize, time: Duration) -> Result<()> {
+        self.poll_until(queue, batch, time, std::future::pending())
+            .await
+    }
+
+    /// The same until `stop` completes: then the batch at hand is finished and no other is received.
+    ///
+    /// # Errors
+    /// As [`poll`](Worker::poll).
+    pub async fn poll_until(
+        &self,
+        queue: &QueueName,
+        batch: usize,
+        time: Duration,
+        stop: impl Future<Output = ()>,
+    ) -> Result<()> {
         const WAIT: Duration = Duration::from_secs(20);
         const PAUSE: Duration = Duration::from_secs(1);
+        let ports = self.app.ports();
+        let mut stop = pin!(stop);
         loop {
-            match self.work(queue, batch, time, WAIT).await {
+            let receive = ports.queue.receive(queue, batch, WAIT);
+            let worked = match select(stop.as_mut(), receive).await {
+                Either::Left(_) => return Ok(()),
+                Either::Right((Ok(deliveries), _)) => self.batch(queue, deliveries, time).await,
+                Either::Right((Err(error), _)) => Err(error),
+            };
+            match worked {
                 Ok(_) => {}
                 Err(error) if error.is_retryable() => {
                     tracing::warn!(%error, %queue, "could not receive; trying again");
-                    self.app.ports().clock.sleep(PAUSE).await;
+                    ports.clock.sleep(PAUSE).await;
                 }
                 Err(error) => return Err(error),
             }
@@ -170,26 +197,25 @@ impl Worker {
         const TIME: Duration = Duration::from_secs(60);
         let queue = QueueName::new(QueueName::DEFAULT);
         let mut worked = 0;
+        let receive = &self.app.ports().queue;
         loop {
-            match self
-                .work(&queue, BATCH_ENTRIES, TIME, Duration::ZERO)
-                .await?
-            {
+            let deliveries = receive
+                .receive(&queue, BATCH_ENTRIES, Duration::ZERO)
+                .await?;
+            match self.batch(&queue, deliveries, TIME).await? {
                 0 => return Ok(worked),
                 messages => worked += messages,
             }
         }
     }
 
-    async fn work(
+    async fn batch(
         &self,
         queue: &QueueName,
-        batch: usize,
+        deliveries: Vec<Delivery>,
         time: Duration,
-        wait: Duration,
     ) -> Result<usize> {
         let ports = self.app.ports();
-        let deliveries = ports.queue.receive(queue, batch, wait).await?;
         if deliveries.is_empty() {
             return Ok(0);
         }

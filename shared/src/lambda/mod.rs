@@ -3,11 +3,15 @@
 //! What a process needs to start (settings, tasks, state) is checked in init: a wrong deployment
 //! fails there, with the variable or the task in its error, and not at some message.
 
+mod http;
+mod producer;
 mod sqs;
+
+pub use producer::{run_console, run_producer};
 
 use std::future::Future;
 
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{Diagnostic, LambdaEvent, service_fn};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -75,7 +79,7 @@ fn can_catch_panics() -> Result<()> {
 
 /// Logs as the function's logging configuration asks, and connections opened before the first event.
 async fn start(app: &App) {
-    lambda_runtime::tracing::init_default_subscriber();
+    log();
     if let Err(error) = app
         .ports()
         .store
@@ -87,6 +91,11 @@ async fn start(app: &App) {
     }
 }
 
+/// Logs as the function's logging configuration asks.
+fn log() {
+    lambda_runtime::tracing::init_default_subscriber();
+}
+
 async fn serve<T, F, Fut>(handler: F) -> Result<()>
 where
     T: Serialize,
@@ -95,13 +104,26 @@ where
 {
     let answer = |event| {
         let answered = handler(event);
-        async move { answered.await.map_err(lambda_runtime::Error::from) }
+        async move { answered.await.map_err(Failed) }
     };
     lambda_runtime::run(service_fn(answer))
         .await
         .map_err(|error| {
             Error::new(ErrorKind::Unavailable, "the Lambda runtime ended").caused_by(error)
         })
+}
+
+/// Why an invocation failed, as the caller reads it: `errorType` is the error's kind.
+#[derive(Debug)]
+struct Failed(Error);
+
+impl From<Failed> for Diagnostic {
+    fn from(Failed(error): Failed) -> Self {
+        Self {
+            error_type: format!("{:?}", error.kind()),
+            error_message: error.to_string(),
+        }
+    }
 }
 
 fn invocation(context: &lambda_runtime::Context) -> Invocation {

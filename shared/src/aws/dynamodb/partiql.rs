@@ -30,7 +30,7 @@ pub(super) fn statement(table: &str, write: &Write) -> Result<Option<Statement>>
     let statement = match &write.op {
         Op::Put(item) => Some(insert(table, &write.key, item)?),
         Op::Update(changes) => match equalities(&write.when) {
-            Some(conditions) => Some(update(table, &write.key, changes, &conditions)?),
+            Some(conditions) => update(table, &write.key, changes, &conditions)?,
             None => None,
         },
         Op::Delete => None,
@@ -66,7 +66,7 @@ fn update(
     key: &Key,
     changes: &[Change],
     conditions: &[(&crate::ports::Field, &Attribute)],
-) -> Result<Statement> {
+) -> Result<Option<Statement>> {
     let mut text = format!("UPDATE {}", quoted(table, '"'));
     let mut parameters = Vec::new();
     let mut removed = String::new();
@@ -82,16 +82,8 @@ fn update(
                 let _ = write!(text, " SET {name} = {name} + ?");
                 AttributeValue::N(number.to_string())
             }
-            Change::Append(name, values) => {
-                let name = quoted(name, '"');
-                let _ = write!(text, " SET {name} = list_append({name}, ?)");
-                to_sdk(&Attribute::List(values.clone()))?
-            }
-            Change::AddToSet(name, numbers) => {
-                let name = quoted(name, '"');
-                let _ = write!(text, " SET {name} = set_add({name}, ?)");
-                to_sdk(&Attribute::NumberSet(numbers.clone()))?
-            }
+            // Not batchable: see the plan.
+            Change::Append(..) | Change::AddToSet(..) => return Ok(None),
             Change::Remove(name) => {
                 let _ = write!(removed, " REMOVE {}", quoted(name, '"'));
                 continue;
@@ -110,7 +102,7 @@ fn update(
         let _ = write!(text, " {word} {} = ?", quoted(name, '"'));
         parameters.push(to_sdk(value)?);
     }
-    Ok(Statement { text, parameters })
+    Ok(Some(Statement { text, parameters }))
 }
 
 fn quoted(name: &str, mark: char) -> String {
@@ -159,7 +151,7 @@ mod tests {
             op: Op::Update(vec![
                 Change::Remove("message".into()),
                 Change::Set("status".into(), "SUCCESS".into()),
-                Change::Append("attempts".into(), vec![1_i64.into()]),
+                Change::Set("attempts".into(), Attribute::List(vec![1_i64.into()])),
                 Change::Add("retries".into(), 2),
                 Change::Remove("owner".into()),
             ]),
@@ -168,7 +160,7 @@ mod tests {
         let printed = statement("state", &write).unwrap().unwrap();
         assert_eq!(
             printed.text,
-            "UPDATE \"state\" SET \"status\" = ? SET \"attempts\" = list_append(\"attempts\", ?) \
+            "UPDATE \"state\" SET \"status\" = ? SET \"attempts\" = ? \
              SET \"retries\" = \"retries\" + ? REMOVE \"message\" REMOVE \"owner\" \
              WHERE \"pk\" = ? AND \"sk\" = ? AND \"owner\" = ? AND \"status\" = ?"
         );

@@ -82,7 +82,7 @@ impl MemoryStore {
         };
         holds(&write.when, Some(item)).unwrap_or(false)
             && changes.iter().any(|change| match change {
-                Change::Append(name, _) | Change::Add(name, _) => !item.contains_key(name),
+                Change::Add(name, _) => !item.contains_key(name),
                 _ => false,
             })
     }

@@ -1,0 +1,218 @@
+//! A stack by its HTTP API: the local one.
+//!
+//! Plain HTTP only. A deployed API asks for signed requests or tokens; what is deployed is spoken to
+//! directly, by `--stack`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sedano::ports::Depth;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value, json};
+use ureq::Agent;
+use ureq::http::Response;
+
+use crate::args::SendArgs;
+use crate::failure::{Exit, Failure, Result};
+use crate::target::{Rules, Sent, Target, TaskInfo};
+
+/// The longest wait that one request may ask for.
+const LONGEST_WAIT: Duration = Duration::from_secs(25);
+/// How long a request may take beyond the wait it asks for.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// An HTTP API.
+pub(crate) struct Api {
+    url: String,
+    agent: Agent,
+}
+
+impl Api {
+    /// The API at this address.
+    pub(crate) fn new(url: &str) -> Result<Self> {
+        if url.starts_with("https://") {
+            return Err(Failure::usage(format!(
+                "{url} is an https address; this program speaks plain HTTP, to the local stack. For a \
+                 deployed one use --stack NAME"
+            )));
+        }
+        if !url.starts_with("http://") {
+            return Err(Failure::usage(format!(
+                "`{url}` is no address: write it as http://127.0.0.1:5555"
+            )));
+        }
+        let agent = Agent::config_builder()
+            // A loopback address has nothing to do with the proxy to the world.
+            .proxy(None)
+            .http_status_as_error(false)
+            .build()
+            .into();
+        Ok(Self {
+            url: url.trim_end_matches('/').to_owned(),
+            agent,
+        })
+    }
+
+    fn get<T: DeserializeOwned>(&self, path: &str, wait: Duration) -> Result<T> {
+        let request = self.agent.get(format!("{}{path}", self.url));
+        let timeout = Some(wait + ANSWER_WITHIN);
+        self.read(request.config().timeout_global(timeout).build().call())
+    }
+
+    fn post<T: DeserializeOwned>(&self, path: &str, body: &Value) -> Result<T> {
+        let request = self
+            .agent
+            .post(format!("{}{path}", self.url))
+            .header("content-type", "application/json");
+        let request = request.config().timeout_global(Some(ANSWER_WITHIN)).build();
+        self.read(request.send(body.to_string()))
+    }
+
+    fn read<T: DeserializeOwned>(
+        &self,
+        answer: std::result::Result<Response<ureq::Body>, ureq::Error>,
+    ) -> Result<T> {
+        let url = &self.url;
+        let mut answer = answer.map_err(|error| {
+            Failure::new(
+                Exit::Other,
+                format!(
+                    "nothing answers at {url} ({error}): start the local stack with `cargo dev`, or \
+                     choose a deployed one with --stack NAME"
+                ),
+            )
+        })?;
+        let status = answer.status();
+        let body = answer.body_mut().read_to_string().map_err(|error| {
+            Failure::new(
+                Exit::Other,
+                format!("the answer of {url} broke off: {error}"),
+            )
+        })?;
+        let foreign = |why: &dyn std::fmt::Display| {
+            let what = format!("what answers at {url} isn't Sedano's HTTP API: {status}, {why}");
+            Failure::new(Exit::Other, what)
+        };
+        if !status.is_success() {
+            return Err(match serde_json::from_str(&body) {
+                Ok(Value::Object(problem)) if problem.contains_key("title") => {
+                    Failure::of_problem(status.as_u16(), problem.into())
+                }
+                _ => foreign(&"no problem details"),
+            });
+        }
+        serde_json::from_str(&body).map_err(|error| foreign(&error))
+    }
+}
+
+impl Target for Api {
+    fn send(&self, call: &SendArgs) -> Result<Sent> {
+        let body = json!({
+            "args": call.args,
+            "kwargs": call.kwargs.clone().unwrap_or_default(),
+            "options": options(call),
+        });
+        self.post(&format!("/tasks/{}", segment(&call.name)), &body)
+    }
+
+    fn record(&self, id: &str, wait: Duration) -> Result<Value> {
+        let mut left = wait;
+        loop {
+            let part = left.min(LONGEST_WAIT);
+            let path = format!("/tasks/{}?wait={}", segment(id), part.as_secs_f64());
+            let record: Value = self.get(&path, part)?;
+            // What isn't final was waited for as long as was asked.
+            left -= part;
+            if left.is_zero() || crate::output::is_final(&record) {
+                return Ok(record);
+            }
+        }
+    }
+
+    fn revoke(&self, id: &str) -> Result<Value> {
+        self.post(&format!("/tasks/{}/revoke", segment(id)), &Value::Null)
+    }
+
+    fn queues(&self) -> Result<Vec<(String, Depth)>> {
+        #[derive(Deserialize)]
+        struct Counts {
+            visible: u64,
+            in_flight: u64,
+            delayed: u64,
+        }
+        let queues: BTreeMap<String, Counts> = self.get("/queues", Duration::ZERO)?;
+        let depth = |counts: Counts| Depth {
+            visible: counts.visible,
+            in_flight: counts.in_flight,
+            delayed: counts.delayed,
+        };
+        Ok(queues
+            .into_iter()
+            .map(|(name, counts)| (name, depth(counts)))
+            .collect())
+    }
+
+    fn tasks(&self) -> Result<Vec<TaskInfo>> {
+        #[derive(Deserialize)]
+        struct Document {
+            #[serde(rename = "x-sedano-tasks")]
+            tasks: BTreeMap<String, TaskInfo>,
+        }
+        let document: Document = self.get("/openapi.json", Duration::ZERO)?;
+        let named = |(name, task)| TaskInfo { name, ..task };
+        Ok(document.tasks.into_iter().map(named).collect())
+    }
+
+    fn rules(&self, _prefix: Option<&str>) -> Result<Rules> {
+        Err(Failure::usage(
+            "the HTTP API knows no EventBridge rules: choose a deployed stack with --stack NAME",
+        ))
+    }
+}
+
+/// The sending options that were given.
+fn options(call: &SendArgs) -> Map<String, Value> {
+    let seconds = |duration: &Duration| Value::from(duration.as_secs_f64());
+    [
+        ("countdown", call.countdown.as_ref().map(seconds)),
+        ("eta", call.eta.map(|eta| eta.to_string().into())),
+        ("expires", call.expires.as_ref().map(seconds)),
+        ("id", call.id.clone().map(Value::from)),
+        ("queue", call.queue.clone().map(Value::from)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect()
+}
+
+/// Text as one segment of a path.
+fn segment(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_http_is_spoken() {
+        let refusal = |url| Api::new(url).err().unwrap();
+        assert_eq!(refusal("https://x").exit, Exit::Usage);
+        assert!(refusal("https://x").message.contains("--stack"));
+        assert!(refusal("localhost:5555").message.contains("is no address"));
+        assert_eq!(Api::new("http://h:1/").unwrap().url, "http://h:1");
+    }
+
+    #[test]
+    fn any_text_is_one_segment() {
+        assert_eq!(segment("a.b/c ü?"), "a.b%2Fc%20%C3%BC%3F");
+    }
+}

@@ -1,0 +1,65 @@
+//! Schedules and EventBridge's rules, for people.
+
+use sedano::beat::Step;
+
+use crate::target::Rules;
+
+/// A line for each step; nothing is done.
+pub(crate) fn text(rules: &Rules) -> String {
+    let mut lines: Vec<String> = rules.plan.steps.iter().map(line).collect();
+    lines.push(format!(
+        "{} rules begin with `{}`. Nothing was changed.",
+        rules.rules.len(),
+        rules.prefix
+    ));
+    lines.join("\n")
+}
+
+fn line(step: &Step) -> String {
+    match step {
+        Step::Create { rule, schedule } => format!("create  {rule}: {schedule}"),
+        Step::Change { rule, from, to } => {
+            let from = from.as_deref().unwrap_or("no schedule");
+            format!("change  {rule}: {from} to {to}")
+        }
+        Step::Keep { rule } => format!("keep    {rule}"),
+        Step::Foreign { rule } => format!("leave   {rule}: no entry stands for it"),
+        Step::Tick { entry, reason } => format!("tick    {entry}: {reason}"),
+        other => format!("?       {other:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sedano::ports::Rule;
+
+    #[test]
+    fn each_step_has_its_line() {
+        let rule = |name: &str, schedule: &str| Rule {
+            name: name.to_owned(),
+            schedule: Some(schedule.to_owned()),
+            enabled: true,
+            description: None,
+            targets: Vec::new(),
+        };
+        let plan = |rules: Vec<Rule>| {
+            text(&Rules {
+                prefix: "s-".to_owned(),
+                plan: sedano_tasks::schedule().plan("s-", &rules),
+                rules,
+            })
+        };
+        assert_eq!(
+            plan(vec![rule("s-tick", "rate(1 minute)")]),
+            "leave   s-tick: no entry stands for it\n\
+             create  s-add: rate(5 minutes)\n\
+             1 rules begin with `s-`. Nothing was changed."
+        );
+        assert_eq!(
+            plan(vec![rule("s-add", "rate(1 hour)")]),
+            "change  s-add: rate(1 hour) to rate(5 minutes)\n\
+             1 rules begin with `s-`. Nothing was changed."
+        );
+    }
+}

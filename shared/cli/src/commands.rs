@@ -1,0 +1,96 @@
+//! What each command does.
+
+use std::time::Duration;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+use serde_json::json;
+
+use crate::args::{BeatCommand, Cli, Command, ResultArgs, SendArgs};
+use crate::beat;
+use crate::failure::{Exit, Failure, Result};
+use crate::output::{self, View};
+use crate::target::{self, Target};
+
+/// Does what the command line says.
+pub(crate) fn run(cli: &Cli) -> Result<Exit> {
+    if let Command::Completions { shell } = &cli.command {
+        completions(*shell);
+        return Ok(Exit::Success);
+    }
+    let target = target::choose(&cli.target)?;
+    let target = &*target;
+    match &cli.command {
+        Command::Send(args) => send(target, args, cli.json),
+        Command::Result(args) => result(target, args, cli.json),
+        Command::Revoke { id } => {
+            let record = target.revoke(id)?;
+            output::print(cli.json, &record, || format!("revoked {id}"));
+            Ok(Exit::Success)
+        }
+        Command::Queues => {
+            let queues = target.queues()?;
+            let as_json = queues
+                .iter()
+                .map(|(name, depth)| (name.clone(), json!(depth)))
+                .collect::<serde_json::Map<_, _>>();
+            output::print(cli.json, &as_json, || output::queues(&queues));
+            Ok(Exit::Success)
+        }
+        Command::Tasks => {
+            let tasks = target.tasks()?;
+            output::print(cli.json, &tasks, || output::tasks(&tasks));
+            Ok(Exit::Success)
+        }
+        Command::Beat(BeatCommand::Sync { prefix, .. }) => {
+            let rules = target.rules(prefix.as_deref())?;
+            output::print(cli.json, &rules, || beat::text(&rules));
+            Ok(Exit::Success)
+        }
+        Command::Completions { .. } => Ok(Exit::Success),
+    }
+}
+
+fn send(target: &dyn Target, args: &SendArgs, json: bool) -> Result<Exit> {
+    let sent = target.send(args)?;
+    let Some(wait) = args.wait.wait else {
+        output::print(json, &sent, || sent.id.clone());
+        return Ok(Exit::Success);
+    };
+    let record = target.record(&sent.id, wait)?;
+    let view = View::of(&record)?;
+    if json || view.exit() == Exit::Success && view.is_final() {
+        output::print(json, &record, || view.value());
+    } else if view.is_final() {
+        output::complain(&view.failure());
+    }
+    ending(&view, args.wait.wait)
+}
+
+fn result(target: &dyn Target, args: &ResultArgs, json: bool) -> Result<Exit> {
+    let record = target.record(&args.id, args.wait.wait.unwrap_or_default())?;
+    let view = View::of(&record)?;
+    output::print(json, &record, || view.block());
+    ending(&view, args.wait.wait)
+}
+
+/// How it ends when a task was asked after: one that isn't done is an error only to who waited.
+fn ending(view: &View, wait: Option<Duration>) -> Result<Exit> {
+    match wait {
+        Some(wait) if !view.is_final() => Err(Failure::new(
+            Exit::Timeout,
+            format!(
+                "task {id} is {status} after {wait:?}: ask again with `sedano result {id} --wait`",
+                id = view.id,
+                status = view.status,
+            ),
+        )),
+        _ => Ok(view.exit()),
+    }
+}
+
+fn completions(shell: Shell) {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sedano", &mut script);
+    output::write(&script);
+}

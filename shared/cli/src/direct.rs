@@ -1,0 +1,236 @@
+//! A stack by its queues and tables: what is sent goes to SQS, what is asked is read from DynamoDB.
+
+use std::time::Duration;
+
+use sedano::beat::Beat;
+use sedano::ports::{Attribute, Depth, Item, Key};
+use sedano::{App, Config, Signature};
+use serde_json::Value;
+use tokio::runtime::Runtime;
+
+use crate::args::{SendArgs, TargetArgs};
+use crate::aws;
+use crate::failure::{Exit, Failure, Result};
+use crate::target::{Parameter, Rules, Sent, Target, TaskInfo, environment};
+
+/// Queues and tables.
+pub(crate) struct Direct {
+    runtime: Runtime,
+    app: App,
+    /// What the names of the stack's rules begin with, where the stack's name is known.
+    prefix: Option<String>,
+}
+
+impl Direct {
+    /// Those of a CloudFormation stack.
+    pub(crate) fn of_stack(args: &TargetArgs, name: &str) -> Result<Self> {
+        let runtime = runtime()?;
+        let app = runtime.block_on(async {
+            let account = aws::Account::find(args).await?;
+            let config = account.stack(name).await?;
+            account.app(config).await
+        })?;
+        Ok(Self {
+            runtime,
+            app,
+            prefix: Some(format!("{name}-")),
+        })
+    }
+
+    /// Those that the environment names.
+    pub(crate) fn of_env(args: &TargetArgs) -> Result<Self> {
+        let config = Config::from_lookup(environment)?;
+        let runtime = runtime()?;
+        let app = runtime.block_on(async { aws::Account::find(args).await?.app(config).await })?;
+        Ok(Self {
+            runtime,
+            app,
+            prefix: None,
+        })
+    }
+
+    /// The tasks as the beat function wrote them down, if it has.
+    async fn registered(&self) -> Result<Option<Vec<TaskInfo>>> {
+        let key = Key::State("registry".to_owned(), "tasks".to_owned());
+        let item = self.app.ports().store.get(&key).await?;
+        Ok(item.as_ref().map(registry))
+    }
+}
+
+fn runtime() -> Result<Runtime> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Other, format!("can't start: {error}")))
+}
+
+impl Target for Direct {
+    fn send(&self, call: &SendArgs) -> Result<Sent> {
+        self.runtime.block_on(async {
+            let known = self.registered().await?;
+            let queue = match &known {
+                None => None,
+                Some(tasks) => Some(find(&call.name, tasks)?.queue.clone()),
+            };
+            let sent = self.app.send(signature(call, queue)).await?;
+            Ok(Sent {
+                id: sent.id().to_owned(),
+                status: "PENDING".to_owned(),
+            })
+        })
+    }
+
+    fn record(&self, id: &str, wait: Duration) -> Result<Value> {
+        let record = self.runtime.block_on(self.app.wait(id, wait))?;
+        json(&record)
+    }
+
+    fn revoke(&self, id: &str) -> Result<Value> {
+        self.runtime.block_on(async {
+            self.app.revoke(id).await?;
+            json(&self.app.record(id).await?)
+        })
+    }
+
+    fn queues(&self) -> Result<Vec<(String, Depth)>> {
+        let depths = self.runtime.block_on(self.app.queues())?;
+        let named = |(name, depth): (sedano::ports::QueueName, _)| (name.to_string(), depth);
+        Ok(depths.into_iter().map(named).collect())
+    }
+
+    fn tasks(&self) -> Result<Vec<TaskInfo>> {
+        self.runtime.block_on(self.registered())?.ok_or_else(|| {
+            Failure::new(
+                Exit::NotFound,
+                "the state table lists no tasks yet: the beat function writes them when it starts, \
+                 within a minute of the first deployment",
+            )
+        })
+    }
+
+    fn rules(&self, prefix: Option<&str>) -> Result<Rules> {
+        let prefix = prefix.or(self.prefix.as_deref()).ok_or_else(|| {
+            Failure::usage("say with --prefix what the names of the rules begin with")
+        })?;
+        let rules = self.runtime.block_on(self.app.ports().bus.rules(prefix))?;
+        let schedule: Beat = sedano_tasks::schedule();
+        Ok(Rules {
+            prefix: prefix.to_owned(),
+            plan: schedule.plan(prefix, &rules),
+            rules,
+        })
+    }
+}
+
+fn signature(call: &SendArgs, queue: Option<String>) -> Signature<(), Value> {
+    let mut signature = Signature::<(), Value>::named(&call.name);
+    for value in &call.args {
+        signature = signature.arg(value);
+    }
+    for (name, value) in call.kwargs.iter().flatten() {
+        signature = signature.kwarg(name, value);
+    }
+    if let Some(queue) = call.queue.as_ref().or(queue.as_ref()) {
+        signature = signature.queue(queue);
+    }
+    if let Some(delay) = call.countdown {
+        signature = signature.countdown(delay);
+    }
+    if let Some(eta) = call.eta {
+        signature = signature.eta(eta);
+    }
+    if let Some(after) = call.expires {
+        signature = signature.expires(after);
+    }
+    if let Some(id) = &call.id {
+        signature = signature.id(id);
+    }
+    signature
+}
+
+/// The task of that name; the one that may be meant is named otherwise.
+fn find<'a>(name: &str, tasks: &'a [TaskInfo]) -> Result<&'a TaskInfo> {
+    tasks.iter().find(|task| task.name == name).ok_or_else(|| {
+        let near = tasks
+            .iter()
+            .map(|task| (strsim::jaro_winkler(name, &task.name), &task.name))
+            .filter(|(likeness, _)| *likeness > 0.7)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b));
+        let hint = match near {
+            Some((_, near)) => format!("; did you mean `{near}`?"),
+            None => String::new(),
+        };
+        Failure::new(Exit::NotFound, format!("no task is named `{name}`{hint}"))
+    })
+}
+
+/// The list of tasks in the state table; entries that can't be read are left out.
+fn registry(item: &Item) -> Vec<TaskInfo> {
+    let text = |map: &Item, name: &str| Some(map.get(name)?.as_text()?.to_owned());
+    let parameter = |value: &Attribute| match value {
+        Attribute::Map(map) => Some(Parameter {
+            name: text(map, "name")?,
+            required: map.get("required") != Some(&Attribute::Bool(false)),
+        }),
+        _ => None,
+    };
+    let task = |value: &Attribute| match value {
+        Attribute::Map(map) => Some(TaskInfo {
+            name: text(map, "name")?,
+            parameters: list(map, "parameters")
+                .iter()
+                .filter_map(parameter)
+                .collect(),
+            queue: text(map, "queue")?,
+        }),
+        _ => None,
+    };
+    list(item, "tasks").iter().filter_map(task).collect()
+}
+
+fn list<'a>(item: &'a Item, name: &str) -> &'a [Attribute] {
+    match item.get(name) {
+        Some(Attribute::List(list)) => list,
+        _ => &[],
+    }
+}
+
+fn json(record: &sedano::Record) -> Result<Value> {
+    serde_json::to_value(record)
+        .map_err(|error| Failure::new(Exit::Other, format!("the record is no JSON: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sedano::memory::Memory;
+
+    /// What beat writes is what is read here.
+    #[tokio::test]
+    async fn the_registry_is_read_as_it_is_written() {
+        let app = Memory::default().app().tasks(sedano_tasks::all());
+        sedano_tasks::schedule().register(&app).await.unwrap();
+        let key = Key::State("registry".to_owned(), "tasks".to_owned());
+        let item = app.ports().store.get(&key).await.unwrap().unwrap();
+        let tasks = registry(&item);
+        assert_eq!(tasks.len(), sedano_tasks::all().iter().count());
+        let parameter = |name: &str, required| Parameter {
+            name: name.to_owned(),
+            required,
+        };
+        assert_eq!(
+            find("top_words", &tasks).unwrap(),
+            &TaskInfo {
+                name: "top_words".to_owned(),
+                parameters: vec![parameter("counts", true), parameter("limit", false)],
+                queue: "default".to_owned(),
+            }
+        );
+        let unknown = find("top_word", &tasks).unwrap_err();
+        assert_eq!(unknown.exit, Exit::NotFound);
+        assert_eq!(
+            unknown.message,
+            "no task is named `top_word`; did you mean `top_words`?"
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! Whom the command line speaks to: one trait, two ways to answer it.
+
+use std::time::Duration;
+
+use sedano::beat::Plan;
+use sedano::ports::{Depth, Rule};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::api::Api;
+use crate::args::{SendArgs, TargetArgs};
+use crate::direct::Direct;
+use crate::failure::Result;
+
+/// The stack behind the command line.
+pub(crate) trait Target {
+    /// Sends the task; its id and status.
+    fn send(&self, call: &SendArgs) -> Result<Sent>;
+    /// The task's record as soon as it is final, or as it is after this long.
+    fn record(&self, id: &str, wait: Duration) -> Result<Value>;
+    /// Revokes the task; its record.
+    fn revoke(&self, id: &str) -> Result<Value>;
+    /// Each queue and about how many messages it holds.
+    fn queues(&self) -> Result<Vec<(String, Depth)>>;
+    /// The tasks that workers know.
+    fn tasks(&self) -> Result<Vec<TaskInfo>>;
+    /// The native rules whose names begin with the prefix, held against the schedule.
+    fn rules(&self, prefix: Option<&str>) -> Result<Rules>;
+}
+
+/// A task that was sent.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Sent {
+    pub(crate) id: String,
+    pub(crate) status: String,
+}
+
+/// A task that may be sent.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct TaskInfo {
+    #[serde(default)]
+    pub(crate) name: String,
+    pub(crate) parameters: Vec<Parameter>,
+    #[serde(default)]
+    pub(crate) queue: String,
+}
+
+/// A parameter of a task.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) required: bool,
+}
+
+/// Native rules, and what would make them equal to the schedule.
+#[derive(Debug, Serialize)]
+pub(crate) struct Rules {
+    pub(crate) prefix: String,
+    pub(crate) rules: Vec<Rule>,
+    #[serde(flatten)]
+    pub(crate) plan: Plan,
+}
+
+/// What the command line and the environment ask for.
+pub(crate) fn choose(args: &TargetArgs) -> Result<Box<dyn Target>> {
+    choose_by(args, &environment)
+}
+
+const LOCAL: &str = "http://127.0.0.1:5555";
+
+/// The flags first; then the variables that only this program reads; then those of the functions.
+fn choose_by(
+    args: &TargetArgs,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<Box<dyn Target>> {
+    Ok(match select(args, lookup) {
+        Selected::Url(url) => Box::new(Api::new(&url)?),
+        Selected::Stack(name) => Box::new(Direct::of_stack(args, &name)?),
+        Selected::Env => Box::new(Direct::of_env(args)?),
+    })
+}
+
+#[derive(Debug, PartialEq)]
+enum Selected {
+    Url(String),
+    Stack(String),
+    Env,
+}
+
+fn select(args: &TargetArgs, lookup: &dyn Fn(&str) -> Option<String>) -> Selected {
+    if let Some(url) = &args.url {
+        return Selected::Url(url.clone());
+    }
+    if let Some(name) = &args.stack {
+        return Selected::Stack(name.clone());
+    }
+    if args.env {
+        return Selected::Env;
+    }
+    if let Some(url) = lookup("SEDANO_URL") {
+        return Selected::Url(url);
+    }
+    if let Some(name) = lookup("SEDANO_STACK") {
+        return Selected::Stack(name);
+    }
+    match lookup("SEDANO_QUEUES") {
+        Some(_) => Selected::Env,
+        None => Selected::Url(LOCAL.to_owned()),
+    }
+}
+
+/// A variable of the environment, if it says something.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name)
+        .and_then(|value| value.into_string().ok())
+        .filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_explicit_counts() {
+        let mut args = TargetArgs {
+            url: None,
+            stack: None,
+            env: false,
+            profile: None,
+            region: None,
+        };
+        let with = |names: &'static [&str]| {
+            move |name: &str| names.contains(&name).then(|| format!("of {name}"))
+        };
+        let url = |text: &str| Selected::Url(text.to_owned());
+        let stack = |text: &str| Selected::Stack(text.to_owned());
+        let all = with(&["SEDANO_URL", "SEDANO_STACK", "SEDANO_QUEUES"]);
+        assert_eq!(select(&args, &with(&[])), url(LOCAL));
+        assert_eq!(select(&args, &with(&["SEDANO_QUEUES"])), Selected::Env);
+        assert_eq!(
+            select(&args, &with(&["SEDANO_STACK", "SEDANO_QUEUES"])),
+            stack("of SEDANO_STACK")
+        );
+        assert_eq!(select(&args, &all), url("of SEDANO_URL"));
+        args.env = true;
+        assert_eq!(select(&args, &all), Selected::Env);
+        args.stack = Some("mine".to_owned());
+        assert_eq!(select(&args, &all), stack("mine"));
+        args.url = Some("http://x".to_owned());
+        assert_eq!(select(&args, &all), url("http://x"));
+    }
+}

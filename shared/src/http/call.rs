@@ -1,0 +1,137 @@
+//! What a sender outside Rust asks for, checked: a task that exists, arguments that fit it, options
+//! that are known.
+//!
+//! Both ways in use it: the HTTP API, and the direct invocation of the producer. Nothing is sent that
+//! the worker would only refuse.
+
+use serde_json::{Map, Value};
+
+use super::problem::{Problem, Sort};
+use crate::app::App;
+use crate::message::Message;
+use crate::ports::QueueName;
+use crate::signature::{Expires, Signature};
+use crate::task::{TaskDef, nearest};
+
+/// The sending options, by the names of the envelope's fields.
+pub(crate) const OPTIONS: [&str; 11] = [
+    "countdown",
+    "eta",
+    "expires",
+    "headers",
+    "id",
+    "ignore_result",
+    "message_group",
+    "priority",
+    "queue",
+    "soft_time_limit",
+    "time_limit",
+];
+
+/// The task that answers to this name.
+pub(crate) fn find<'a>(app: &'a App, name: &str) -> Result<&'a TaskDef, Problem> {
+    app.registered().get(name).map_err(|error| {
+        let problem = Problem::from(error);
+        match nearest(name, app.registered().iter().map(|task| task.name)) {
+            Some(near) => problem.with("did_you_mean", near),
+            None => problem,
+        }
+    })
+}
+
+/// Refuses what isn't one of `known`, naming the one that may be meant.
+pub(crate) fn only_known<'a>(
+    given: impl IntoIterator<Item = &'a String>,
+    known: &[&str],
+    what: &str,
+) -> Result<(), Problem> {
+    let Some(name) = given
+        .into_iter()
+        .find(|name| !known.contains(&name.as_str()))
+    else {
+        return Ok(());
+    };
+    let near = nearest(name, known.iter().copied());
+    let hint = near.map_or_else(
+        || format!("; there are {}", known.join(", ")),
+        |near| format!("; did you mean `{near}`?"),
+    );
+    let problem = Problem::invalid(name, format!("there is no {what} `{name}`{hint}"));
+    Err(match near {
+        Some(near) => problem.with("did_you_mean", near),
+        None => problem,
+    })
+}
+
+/// A call as it may be sent, from the fields of an envelope; an id is made where none is given.
+pub(crate) fn read(
+    app: &App,
+    mut fields: Map<String, Value>,
+) -> Result<(String, Signature<(), Value>), Problem> {
+    let group = match fields.remove("message_group") {
+        None | Some(Value::Null) => None,
+        Some(Value::String(group)) if (1..=128).contains(&group.len()) => Some(group),
+        Some(_) => {
+            let what = "`message_group` must be a text of 1 to 128 characters";
+            return Err(Problem::invalid("message_group", what));
+        }
+    };
+    let ports = app.ports();
+    let now = ports.clock.now();
+    let id = crate::id::fresh(&*ports.clock, &*ports.entropy);
+    let message = Message::from_map(fields, &id, now).map_err(|error| {
+        let text = error.to_string();
+        // The words are a worker's, about a message; here they are about a request.
+        let detail = text.strip_prefix("the message's field ").unwrap_or(&text);
+        match error.parameter() {
+            Some(parameter) => Problem::invalid(parameter, detail),
+            None => Problem::new(Sort::Invalid, detail),
+        }
+    })?;
+    let task = find(app, &message.task)?;
+    task.check(message.args.clone(), message.kwargs.clone())?;
+    let queue = message.queue.map(|name| queue(app, &name)).transpose()?;
+
+    let mut signature = Signature::<(), Value>::named(message.task);
+    let call = signature.call_mut();
+    call.id = Some(message.id.clone());
+    call.arguments = Ok((message.args, message.kwargs));
+    call.queue = queue;
+    call.eta = message.eta;
+    call.expires = message.expires.map(Expires::At);
+    call.priority = message.priority;
+    call.time_limit = message.time_limit;
+    call.soft_time_limit = message.soft_time_limit;
+    call.ignore_result = message.ignore_result;
+    call.headers = message.headers;
+    call.message_group = group;
+    call.root_id = message.root_id;
+    call.parent_id = message.parent_id;
+    call.trace = message.trace;
+    Ok((message.id, signature))
+}
+
+/// The queue of that name, where tasks may go to it.
+fn queue(app: &App, name: &str) -> Result<QueueName, Problem> {
+    let for_workers = [QueueName::QUARANTINE, QueueName::DEAD_LETTERS];
+    if for_workers.contains(&name) {
+        let what = format!("`{name}` takes messages from workers only; choose another queue");
+        return Err(Problem::invalid("queue", what));
+    }
+    let queue = QueueName::new(name);
+    let queues = &app.config().queues;
+    if queues.contains_key(&queue) {
+        return Ok(queue);
+    }
+    let open = queues
+        .keys()
+        .map(QueueName::as_str)
+        .filter(|name| !for_workers.contains(name));
+    let near = nearest(name, open);
+    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+    let problem = Problem::invalid("queue", format!("no queue is named `{name}`{hint}"));
+    Err(match near {
+        Some(near) => problem.with("did_you_mean", near),
+        None => problem,
+    })
+}

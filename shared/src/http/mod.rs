@@ -1,0 +1,206 @@
+//! The HTTP API: one router for the functions behind API Gateway and for the local stack.
+//!
+//! | request | answer |
+//! |---|---|
+//! | `POST /tasks/{name}` | sends a task: 202 with its id |
+//! | `GET /tasks/{id}?wait=SECONDS` | the task's record, waited for up to 25 s |
+//! | `POST /tasks/{id}/revoke` | revokes a task that hasn't started: 200 with its record, or 409 |
+//! | `GET /queues` | about how many messages each queue holds |
+//! | `GET /openapi.json` | this, as an OpenAPI 3.1 document with the registered tasks |
+//! | `GET /?id=ID` | a page for people |
+//!
+//! Errors are RFC 9457 problem details (`application/problem+json`). Who may call is decided in front
+//! of the router: by API Gateway's authorizer when deployed, by the loopback address locally.
+
+pub(crate) mod call;
+mod control;
+mod openapi;
+mod page;
+pub(crate) mod problem;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::{Extensions, HeaderValue, Method, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get, post};
+use serde::Serialize;
+
+use crate::app::App;
+use crate::ports::BATCH_BYTES;
+use problem::{Problem, Sort};
+
+/// Which parts of the API a router serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Routes {
+    send: bool,
+    control: bool,
+}
+
+impl Routes {
+    /// Sending: what needs the right to send to the queues and no other.
+    pub const SEND: Routes = Routes {
+        send: true,
+        control: false,
+    };
+    /// Reading and controlling, the page and the OpenAPI document.
+    pub const CONTROL: Routes = Routes {
+        send: false,
+        control: true,
+    };
+    /// All of it.
+    pub const ALL: Routes = Routes {
+        send: true,
+        control: true,
+    };
+
+    fn has(self, endpoint: Endpoint) -> bool {
+        if endpoint == Endpoint::Send {
+            self.send
+        } else {
+            self.control
+        }
+    }
+}
+
+/// The API's endpoints; the router and the OpenAPI document are both made from this list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Endpoint {
+    Send,
+    Task,
+    Revoke,
+    Queues,
+    OpenApi,
+    Page,
+    Style,
+}
+
+impl Endpoint {
+    const ALL: [Endpoint; 7] = [
+        Endpoint::Send,
+        Endpoint::Task,
+        Endpoint::Revoke,
+        Endpoint::Queues,
+        Endpoint::OpenApi,
+        Endpoint::Page,
+        Endpoint::Style,
+    ];
+
+    fn method(self) -> Method {
+        match self {
+            Endpoint::Send | Endpoint::Revoke => Method::POST,
+            _ => Method::GET,
+        }
+    }
+
+    /// `{task}` is a name in one method and an id in the others: one place in a path has one name.
+    fn path(self) -> &'static str {
+        match self {
+            Endpoint::Send | Endpoint::Task => "/tasks/{task}",
+            Endpoint::Revoke => "/tasks/{task}/revoke",
+            Endpoint::Queues => "/queues",
+            Endpoint::OpenApi => "/openapi.json",
+            Endpoint::Page => "/",
+            Endpoint::Style => "/console.css",
+        }
+    }
+
+    fn handler(self) -> MethodRouter<App> {
+        match self {
+            Endpoint::Send => post(send::send),
+            Endpoint::Task => get(control::task),
+            Endpoint::Revoke => post(control::revoke),
+            Endpoint::Queues => get(control::queues),
+            Endpoint::OpenApi => get(openapi::serve),
+            Endpoint::Page => get(page::page),
+            Endpoint::Style => get(page::style),
+        }
+    }
+}
+
+/// The API over an application that knows its tasks: an axum router, to be served or called.
+///
+/// ```
+/// use axum::{body::Body, http::Request};
+/// use sedano::{http::{router, Routes}, memory::Memory, task, tasks};
+/// use tower::ServiceExt;
+///
+/// #[task]
+/// async fn ping() {}
+///
+/// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+/// let app = Memory::default().app().tasks(tasks![ping]);
+/// let request = Request::post("/tasks/ping").body(Body::empty()).unwrap();
+/// let response = router(app, Routes::ALL).oneshot(request).await.unwrap();
+/// assert_eq!(response.status(), 202);
+/// # });
+/// ```
+pub fn router(app: App, routes: Routes) -> Router {
+    let mut router = Router::new();
+    for endpoint in Endpoint::ALL {
+        if routes.has(endpoint) {
+            router = router.route(endpoint.path(), endpoint.handler());
+        }
+    }
+    router
+        .fallback(async || Problem::new(Sort::UnknownPath, "see /openapi.json for what there is"))
+        .method_not_allowed_fallback(async || {
+            Problem::new(
+                Sort::WrongMethod,
+                "see the Allow header for what the path takes",
+            )
+        })
+        .layer(DefaultBodyLimit::max(BATCH_BYTES))
+        .layer(axum::middleware::from_fn(problem::render))
+        .with_state(app)
+}
+
+/// What stands before the API's paths in the addresses that clients use (a stage of API Gateway),
+/// where something in front of the router has taken it off.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Prefix(pub(crate) String);
+
+impl Prefix {
+    fn of(extensions: &Extensions) -> Self {
+        extensions.get::<Prefix>().cloned().unwrap_or_default()
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Text as one segment of a path.
+fn segment(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                char::from(byte).to_string()
+            }
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_string(value).map_err(|error| {
+        tracing::error!(%error, "an answer can't be written");
+        Problem::new(Sort::Internal, "the answer can't be written as JSON")
+    })?;
+    let headers = [
+        (header::CONTENT_TYPE, "application/json"),
+        (header::CACHE_CONTROL, "no-store"),
+    ];
+    Ok((
+        status,
+        headers.map(|(name, value)| (name, HeaderValue::from_static(value))),
+        body,
+    )
+        .into_response())
+}

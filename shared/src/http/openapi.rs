@@ -1,0 +1,343 @@
+//! The OpenAPI 3.1 document: made from the endpoints there are and the tasks that are registered.
+
+use axum::extract::{Extension, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::control::LONGEST_WAIT;
+use super::problem::{Problem, Sort};
+use super::{Endpoint, Prefix};
+use crate::app::App;
+use crate::ports::BATCH_BYTES;
+use crate::task::Tasks;
+
+/// `GET /openapi.json`.
+pub(super) async fn serve(
+    State(app): State<App>,
+    prefix: Option<Extension<Prefix>>,
+) -> Result<Response, Problem> {
+    let Extension(prefix) = prefix.unwrap_or_default();
+    let mut document = document(app.registered());
+    if !prefix.0.is_empty() {
+        document["servers"] = json!([{"url": prefix.0}]);
+    }
+    super::json(StatusCode::OK, &document)
+}
+
+/// The document for these tasks. It covers all routes: the functions behind one HTTP API share it.
+pub(super) fn document(tasks: &Tasks) -> Value {
+    let mut paths = Map::new();
+    for endpoint in Endpoint::ALL {
+        let item = paths.entry(endpoint.path()).or_insert_with(|| json!({}));
+        item[endpoint.method().as_str().to_lowercase()] = operation(endpoint, tasks);
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Sedano",
+            "version": env!("CARGO_PKG_VERSION"),
+            "summary": "Send tasks, ask after them, revoke them.",
+        },
+        "paths": paths,
+        "components": {"schemas": schemas(), "responses": problems()},
+        "x-sedano-tasks": parameters(tasks),
+    })
+}
+
+/// What each task takes: name → parameters in order, and the queue it goes to.
+fn parameters(tasks: &Tasks) -> Value {
+    let tasks = tasks.iter().map(|task| {
+        let parameters: Vec<Value> = task
+            .params
+            .iter()
+            .map(|param| json!({"name": param.name, "required": param.required}))
+            .collect();
+        let about = json!({
+            "parameters": parameters,
+            "queue": task.options.queue,
+            "aliases": task.aliases,
+        });
+        (task.name.to_owned(), about)
+    });
+    Value::Object(tasks.collect())
+}
+
+fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
+    match endpoint {
+        Endpoint::Send => json!({
+            "operationId": "send",
+            "summary": "Send a task",
+            "description": "Once this answers 202, the task will reach a final state. Arguments \
+                            are checked against the task's parameters (x-sedano-tasks).",
+            "parameters": [path("The task's name.", names(tasks))],
+            "requestBody": {
+                "description": format!("At most {BATCH_BYTES} bytes. No body is a call without arguments."),
+                "required": false,
+                "content": {"application/json": {"schema": schema("Call")}},
+            },
+            "responses": responses(
+                json!({"202": {
+                    "description": "Sent.",
+                    "headers": {"Location": {
+                        "description": "Where to ask after the task.",
+                        "schema": {"type": "string", "format": "uri-reference"},
+                    }},
+                    "content": {"application/json": {"schema": schema("Sent")}},
+                }}),
+                &[
+                    Sort::BadRequest, Sort::UnknownTask, Sort::TooLarge, Sort::Invalid,
+                ],
+            ),
+        }),
+        Endpoint::Task => json!({
+            "operationId": "task",
+            "summary": "Ask after a task",
+            "description": "A task without a record is PENDING: not started, or never sent.",
+            "parameters": [
+                path("The task's id.", id()),
+                {
+                    "name": "wait",
+                    "in": "query",
+                    "description": "How many seconds to wait for a final state; then the record as it is.",
+                    "schema": {"type": "number", "minimum": 0, "maximum": LONGEST_WAIT, "default": 0},
+                },
+            ],
+            "responses": responses(ok("The record.", schema("Record")), &[
+                Sort::BadRequest, Sort::Invalid,
+            ]),
+        }),
+        Endpoint::Revoke => json!({
+            "operationId": "revoke",
+            "summary": "Revoke a task that hasn't started",
+            "description": "Its message is dropped when it arrives. Revoking again changes nothing.",
+            "parameters": [path("The task's id.", id())],
+            "responses": responses(ok("The record, revoked.", schema("Record")), &[
+                Sort::BadRequest, Sort::Conflict, Sort::Invalid,
+            ]),
+        }),
+        Endpoint::Queues => json!({
+            "operationId": "queues",
+            "summary": "About how many messages each queue holds",
+            "responses": responses(
+                ok("Depths by queue.", json!({"type": "object", "additionalProperties": schema("Depth")})),
+                &[],
+            ),
+        }),
+        Endpoint::OpenApi => json!({
+            "operationId": "openapi",
+            "summary": "This document",
+            "responses": responses(ok("OpenAPI 3.1.", json!({"type": "object"})), &[]),
+        }),
+        Endpoint::Page => json!({
+            "operationId": "page",
+            "summary": "A page for people: tasks, queues and a task looked up",
+            "parameters": [{
+                "name": "id",
+                "in": "query",
+                "description": "The id of the task to show.",
+                "schema": {"type": "string", "maxLength": 512},
+            }],
+            "responses": responses(content("The page.", "text/html"), &[Sort::Invalid]),
+        }),
+        Endpoint::Style => json!({
+            "operationId": "style",
+            "summary": "The page's style sheet",
+            "responses": {"200": content("The style sheet.", "text/css")["200"]},
+        }),
+    }
+}
+
+/// The names that tasks answer to.
+fn names(tasks: &Tasks) -> Value {
+    let names: Vec<&str> = tasks
+        .iter()
+        .flat_map(|task| std::iter::once(task.name).chain(task.aliases.iter().copied()))
+        .collect();
+    if names.is_empty() {
+        return json!({"type": "string"});
+    }
+    json!({"type": "string", "enum": names})
+}
+
+fn id() -> Value {
+    json!({"type": "string", "minLength": 1, "maxLength": 512})
+}
+
+fn path(description: &str, schema: Value) -> Value {
+    json!({
+        "name": "task",
+        "in": "path",
+        "required": true,
+        "description": description,
+        "schema": schema,
+    })
+}
+
+fn schema(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+fn ok(description: &str, schema: Value) -> Value {
+    json!({"200": {
+        "description": description,
+        "content": {"application/json": {"schema": schema}},
+    }})
+}
+
+fn content(description: &str, media_type: &str) -> Value {
+    json!({"200": {
+        "description": description,
+        "content": {media_type: {"schema": {"type": "string"}}},
+    }})
+}
+
+/// The answer hoped for, these problems, and those that any call of AWS can end in.
+fn responses(mut hoped: Value, problems: &[Sort]) -> Value {
+    for sort in problems
+        .iter()
+        .chain(&[Sort::Internal, Sort::Refused, Sort::Unavailable])
+    {
+        let status = sort.status();
+        hoped[status.as_str()] =
+            json!({"$ref": format!("#/components/responses/{}", status.as_str())});
+    }
+    hoped
+}
+
+/// The problems by status; of some there are two sorts.
+fn problems() -> Value {
+    let mut responses = Map::new();
+    for sort in Sort::ALL {
+        let response = responses.entry(sort.status().as_str()).or_insert_with(|| {
+            json!({
+                "description": "",
+                "content": {"application/problem+json": {"schema": schema("Problem")}},
+            })
+        });
+        let so_far = response["description"].as_str().unwrap_or_default();
+        let or = if so_far.is_empty() { "" } else { "; or " };
+        let text = format!("{so_far}{or}{} (`{}`)", sort.title(), sort.uri());
+        response["description"] = text.into();
+        if sort == Sort::Unavailable {
+            response["headers"] = json!({"Retry-After": {"schema": {"type": "integer"}}});
+        }
+    }
+    Value::Object(responses)
+}
+
+fn schemas() -> Value {
+    let seconds = json!({"type": "number", "minimum": 0, "description": "Seconds."});
+    let instant = json!({"type": "string", "format": "date-time"});
+    let when = json!({
+        "description": "An ISO 8601 date-time (without an offset: UTC), or seconds from now.",
+        "anyOf": [instant.clone(), seconds.clone()],
+    });
+    let text = json!({"type": "string"});
+    let count = json!({"type": "integer", "minimum": 0});
+    let states = [
+        "PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED", "IGNORED",
+    ];
+    json!({
+        "Call": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "args": {"type": "array", "description": "Arguments by position."},
+                "kwargs": {"type": "object", "description": "Arguments by name."},
+                "options": schema("Options"),
+            },
+            "examples": [{"args": [2, 3], "options": {"countdown": 10}}],
+        },
+        "Options": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "countdown": {"type": "number", "minimum": 0,
+                    "description": "Not before so many seconds from now. Wins over `eta`."},
+                "eta": when.clone(),
+                "expires": when,
+                "headers": {"type": "object", "description": "Handed to the task."},
+                "id": {"type": "string", "minLength": 1, "maxLength": 512,
+                    "description": "The task's id. Of several messages with one id, one takes effect."},
+                "ignore_result": {"type": "boolean"},
+                "message_group": {"type": "string", "minLength": 1, "maxLength": 128,
+                    "description": "SQS's message group: the order on FIFO queues, the tenant on others."},
+                "priority": {"type": "integer", "minimum": 0, "maximum": 9},
+                "queue": {"type": "string", "description": "Instead of the task's own queue."},
+                "soft_time_limit": seconds.clone(),
+                "time_limit": seconds,
+            },
+        },
+        "Sent": {
+            "type": "object",
+            "required": ["id", "status"],
+            "properties": {"id": text.clone(), "status": {"const": "PENDING"}},
+        },
+        "Record": {
+            "type": "object",
+            "required": ["id", "status", "retries", "attempt"],
+            "properties": {
+                "id": text.clone(),
+                "task": text.clone(),
+                "status": {"type": "string", "enum": states},
+                "result": {"description": "What the task returned."},
+                "error": schema("Failure"),
+                "retries": count.clone(),
+                "attempt": {"type": "integer", "minimum": 0,
+                    "description": "How many runs came before the current or last one."},
+                "queue": text.clone(),
+                "started_at": instant.clone(),
+                "finished_at": instant.clone(),
+                "due_at": instant.clone(),
+                "parent_id": text.clone(),
+                "root_id": text.clone(),
+                "attempts": {"type": "array", "description": "The last ten runs.",
+                    "items": schema("Attempt")},
+            },
+        },
+        "Failure": {
+            "type": "object",
+            "required": ["type", "message", "causes", "retries", "at"],
+            "properties": {
+                "type": text.clone(),
+                "message": text.clone(),
+                "causes": {"type": "array", "items": text.clone()},
+                "retries": count.clone(),
+                "at": instant.clone(),
+            },
+        },
+        "Attempt": {
+            "type": "object",
+            "required": ["start", "request"],
+            "properties": {
+                "start": instant.clone(),
+                "end": instant,
+                "error": text.clone(),
+                "request": {"type": "string", "description": "The request id of its invocation."},
+            },
+        },
+        "Depth": {
+            "type": "object",
+            "required": ["visible", "in_flight", "delayed"],
+            "properties": {"visible": count.clone(), "in_flight": count.clone(), "delayed": count},
+        },
+        "Problem": {
+            "type": "object",
+            "description": "RFC 9457 problem details.",
+            "required": ["type", "title", "status", "detail", "instance"],
+            "properties": {
+                "type": {"type": "string", "format": "uri"},
+                "title": text.clone(),
+                "status": {"type": "integer"},
+                "detail": text.clone(),
+                "instance": {"type": "string", "format": "uri-reference"},
+                "parameter": {"type": "string", "description": "The parameter, option or member to blame."},
+                "did_you_mean": {"type": "string", "description": "What may have been meant."},
+                "line": {"type": "integer", "description": "Where the body stops being JSON."},
+                "column": {"type": "integer", "description": "Where the body stops being JSON."},
+                "limit": {"type": "integer", "description": "What would have been allowed."},
+            },
+        },
+    })
+}

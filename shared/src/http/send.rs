@@ -1,0 +1,77 @@
+//! `POST /tasks/{name}`.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Extension, Path, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Map, Value, json};
+
+use super::call::{self, OPTIONS};
+use super::problem::{Problem, Sort};
+use super::{Prefix, segment};
+use crate::app::App;
+use crate::ports::BATCH_BYTES;
+
+/// Sends the named task with the body's arguments and options.
+pub(super) async fn send(
+    State(app): State<App>,
+    prefix: Option<Extension<Prefix>>,
+    name: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    call::find(&app, &name)?;
+    let body = body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            let what = format!("the body is over {BATCH_BYTES} bytes, the most that SQS takes");
+            Problem::too_large(what + ": send a reference to the data instead")
+        } else {
+            Problem::new(Sort::BadRequest, "the body didn't arrive as a whole")
+        }
+    })?;
+    let (id, signature) = call::read(&app, fields(name, &body)?)?;
+    app.send(signature).await?;
+
+    let mut response = super::json(
+        StatusCode::ACCEPTED,
+        &json!({"id": id, "status": "PENDING"}),
+    )?;
+    let Extension(prefix) = prefix.unwrap_or_default();
+    if let Ok(location) = HeaderValue::try_from(format!("{prefix}/tasks/{}", segment(&id))) {
+        response.headers_mut().insert(header::LOCATION, location);
+    }
+    Ok(response)
+}
+
+/// The body as the fields of an envelope. Nothing at all is a call without arguments.
+fn fields(name: String, body: &[u8]) -> Result<Map<String, Value>, Problem> {
+    let body: Value = if body.iter().all(u8::is_ascii_whitespace) {
+        Value::Object(Map::new())
+    } else {
+        serde_json::from_slice(body).map_err(|error| Problem::not_json(&error))?
+    };
+    let Value::Object(mut body) = body else {
+        let what = r#"the body must be an object such as {"args": [2, 3]}"#;
+        return Err(Problem::new(Sort::Invalid, what));
+    };
+    call::only_known(body.keys(), &["args", "kwargs", "options"], "member")?;
+    let mut fields = match body.remove("options") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(options)) => options,
+        Some(_) => {
+            let what = r#"`options` must be an object such as {"countdown": 10}"#;
+            return Err(Problem::invalid("options", what));
+        }
+    };
+    call::only_known(fields.keys(), &OPTIONS, "option")?;
+    fields.extend(body);
+    fields.insert("task".to_owned(), name.into());
+    Ok(fields)
+}
+
+/// Percent-encoding that isn't UTF-8.
+pub(super) fn unreadable_path(rejection: PathRejection) -> Problem {
+    tracing::debug!(%rejection, "unreadable path");
+    Problem::new(Sort::BadRequest, "the path isn't UTF-8 in percent-encoding")
+}

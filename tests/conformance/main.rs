@@ -1,0 +1,70 @@
+//! The ports' contract, case by case, against every adapter: memory, and AWS through each emulator.
+//!
+//! A case is an async function over a [`World`](world::World); it panics where the contract is
+//! broken. Memory runs in virtual time. What an emulator is known to do otherwise than AWS's
+//! documentation says is listed in [`differences`], and printed by name when it is skipped.
+//!
+//! `cargo test -p sedano-tests --test conformance -- WORD…` runs the cases whose line contains all
+//! the words.
+
+mod bus;
+mod clock;
+mod differences;
+mod fifo;
+mod queue;
+mod runner;
+mod store;
+mod store_conditions;
+mod warm;
+mod world;
+mod write_many;
+
+fn main() -> std::process::ExitCode {
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
+    let groups = [
+        runner::Group {
+            name: "queue",
+            cases: queue::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "fifo",
+            cases: fifo::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "store",
+            cases: store::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "condition",
+            cases: store_conditions::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "write_many",
+            cases: write_many::CASES,
+            paths: runner::Paths::Both,
+        },
+        runner::Group {
+            name: "bus",
+            cases: bus::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "clock",
+            cases: clock::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "warm",
+            cases: warm::CASES,
+            paths: runner::Paths::One,
+        },
+    ];
+    runner::run(&groups, &words)
+}
