@@ -1,7 +1,5 @@
 //! The examples, run: they assert what they print.
 
-#![expect(clippy::unwrap_used, reason = "the examples' own tests")]
-
 #[path = "../examples/by_hand.rs"]
 mod by_hand;
 #[path = "../examples/hello.rs"]
