@@ -32,9 +32,9 @@ fn refused(port: u16, error: io::Error) -> Error {
              free one",
             port.checked_add(1).unwrap_or(5555),
         ),
-        _ => format!(
-            "can't listen on 127.0.0.1:{port}: {error}. Choose another port with `--port`"
-        ),
+        _ => {
+            format!("can't listen on 127.0.0.1:{port}: {error}. Choose another port with `--port`")
+        }
     };
     Error::new(ErrorKind::Unavailable, what).caused_by(error)
 }

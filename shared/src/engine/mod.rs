@@ -160,7 +160,8 @@ impl<'a> Batch<'a> {
     /// A message comes back only when its visibility timeout ends, however soon its process died:
     /// where that is much longer than this invocation can last, it is shortened.
     async fn shorten_visibility(&self, deliveries: &[Delivery]) {
-        const WORTH_A_CALL: Duration = Duration::from_secs(30);
+        // Thirty seconds, and two for the time between Lambda's deadline being set and this line.
+        const WORTH_A_CALL: Duration = Duration::from_secs(32);
         let left = self.invocation.deadline.since(self.started);
         let visibility = self.worker.app().config().visibility_timeout;
         if visibility.is_none_or(|visibility| visibility <= left + WORTH_A_CALL) {

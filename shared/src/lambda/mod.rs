@@ -52,8 +52,9 @@ pub async fn run(worker: Worker) -> Result<()> {
 /// # Errors
 /// `Config`, when an entry of the schedule is wrong.
 pub async fn run_beat(beat: Beat, app: App) -> Result<()> {
+    log();
     beat.check(&app)?;
-    start(&app).await;
+    // Opens the connection that the first tick will use.
     beat.register(&app).await?;
     let (beat, app) = (&beat, &app);
     serve(move |_: LambdaEvent<Value>| async move {

@@ -57,6 +57,21 @@ async fn idempotent_without_result_costs_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_templates_visibility_timeout_costs_no_call() {
+    let mut config = Config::memory();
+    config.visibility_timeout = Some(Duration::from_secs(90));
+    let world = World::with(config);
+    world.send("add", json!([2, 3])).await;
+    let deliveries = world.receive("default").await;
+    let mut invocation = world.invocation();
+    invocation.deadline = invocation.deadline - Duration::from_millis(300);
+    let before = world.memory.counts();
+    world.worker.handle(&deliveries, &invocation).await;
+    let counts = world.memory.counts().since(&before);
+    assert_eq!(counts.of("ChangeMessageVisibilityBatch"), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_are_sent_in_calls_of_ten() {
     let world = World::new();
     let before = world.memory.counts();
