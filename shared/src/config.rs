@@ -252,6 +252,52 @@ impl AwsSettings {
     }
 }
 
+/// How a function's logging is configured: Lambda's own variables.
+#[cfg(feature = "lambda")]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LogSettings {
+    /// `AWS_LAMBDA_LOG_LEVEL`, else `RUST_LOG`; the least severe level that is written.
+    pub(crate) level: tracing::level_filters::LevelFilter,
+    /// Whether `AWS_LAMBDA_LOG_FORMAT` is `JSON`.
+    pub(crate) json: bool,
+}
+
+#[cfg(feature = "lambda")]
+impl LogSettings {
+    pub(crate) fn from_env() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this module is where settings are read"
+        )]
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// A level that is none is INFO: logging is no reason not to start.
+    fn from_lookup(lookup: impl Fn(&str) -> Option<String>) -> Self {
+        let settings = Settings(&lookup);
+        let level = settings
+            .optional("AWS_LAMBDA_LOG_LEVEL")
+            .or_else(|| settings.optional("RUST_LOG"))
+            .map(|level| level.to_ascii_lowercase())
+            // Lambda's name for the most severe level.
+            .map(|level| {
+                if level == "fatal" {
+                    "error".to_owned()
+                } else {
+                    level
+                }
+            });
+        Self {
+            level: level
+                .and_then(|level| level.parse().ok())
+                .unwrap_or(tracing::level_filters::LevelFilter::INFO),
+            json: settings
+                .optional("AWS_LAMBDA_LOG_FORMAT")
+                .is_some_and(|format| format.eq_ignore_ascii_case("json")),
+        }
+    }
+}
+
 const DAY: Duration = Duration::from_secs(86_400);
 const QUEUES: &str =
     r#"a JSON object of queue names and URLs such as {"default": "https://sqs.…"}"#;
@@ -329,6 +375,24 @@ mod tests {
         ("SEDANO_RESULTS_TABLE", "r"),
         ("SEDANO_STATE_TABLE", "s"),
     ];
+
+    #[cfg(feature = "lambda")]
+    #[test]
+    fn logs_are_as_lambda_is_told() {
+        use tracing::level_filters::LevelFilter;
+        let settings = |level: &str, format: &str| {
+            LogSettings::from_lookup(|name| match name {
+                "AWS_LAMBDA_LOG_LEVEL" => Some(level.to_owned()),
+                "AWS_LAMBDA_LOG_FORMAT" => Some(format.to_owned()),
+                _ => None,
+            })
+        };
+        assert_eq!(settings("", "").level, LevelFilter::INFO);
+        assert_eq!(settings("DEBUG", "").level, LevelFilter::DEBUG);
+        assert_eq!(settings("FATAL", "").level, LevelFilter::ERROR);
+        assert_eq!(settings("loud", "").level, LevelFilter::INFO);
+        assert!(settings("", "JSON").json && !settings("", "Text").json);
+    }
 
     #[test]
     fn the_least_is_enough() {

@@ -9,6 +9,7 @@
 mod clock;
 mod dynamodb;
 mod errors;
+#[cfg(feature = "eventbridge")]
 mod eventbridge;
 mod sqs;
 mod trust;
@@ -25,13 +26,14 @@ use aws_types::SdkConfig;
 
 pub use clock::SystemClock;
 pub use dynamodb::DynamoStore;
+#[cfg(feature = "eventbridge")]
 pub use eventbridge::EventBridgeBus;
 pub use sqs::SqsQueue;
 
 use crate::config::{AwsSettings, Config};
 use crate::entropy::OsEntropy;
 use crate::error::{ErrorKind, Result};
-use crate::ports::{Key, Ports, Queue, QueueName, Store};
+use crate::ports::{Bus, Key, Ports, Queue, QueueName, Store};
 
 /// The ports over AWS.
 ///
@@ -46,11 +48,11 @@ use crate::ports::{Key, Ports, Queue, QueueName, Store};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Aws {
     queue: Arc<SqsQueue>,
     store: Arc<DynamoStore>,
-    bus: Arc<EventBridgeBus>,
+    bus: Arc<dyn Bus>,
 }
 
 /// How often a call is tried in all.
@@ -77,7 +79,10 @@ impl Aws {
         };
         let queue = SqsQueue::new(config, &at(&settings.sqs_endpoint));
         let store = DynamoStore::new(config, &at(&settings.dynamodb_endpoint));
+        #[cfg(feature = "eventbridge")]
         let bus = EventBridgeBus::new(&at(&settings.eventbridge_endpoint));
+        #[cfg(not(feature = "eventbridge"))]
+        let bus = NoBus;
         Ok(Self {
             queue: Arc::new(queue),
             store: Arc::new(store),
@@ -113,6 +118,27 @@ impl Aws {
             }
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Aws {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aws { .. }")
+    }
+}
+
+/// What a program has that was built without EventBridge.
+#[cfg(not(feature = "eventbridge"))]
+struct NoBus;
+
+#[cfg(not(feature = "eventbridge"))]
+#[async_trait::async_trait]
+impl Bus for NoBus {
+    async fn rules(&self, _: &str) -> Result<Vec<crate::ports::Rule>> {
+        Err(crate::Error::new(
+            ErrorKind::Config,
+            "this program was built without EventBridge: turn on the feature `eventbridge` of sedano",
+        ))
     }
 }
 

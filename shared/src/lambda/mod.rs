@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use crate::app::App;
 use crate::beat::Beat;
+use crate::config::LogSettings;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Timestamp;
 use crate::worker::{Invocation, Worker};
@@ -94,7 +95,17 @@ async fn start(app: &App) {
 
 /// Logs as the function's logging configuration asks.
 fn log() {
-    lambda_runtime::tracing::init_default_subscriber();
+    let settings = LogSettings::from_env();
+    let lines = tracing_subscriber::fmt()
+        .with_target(false)
+        .with_ansi(false)
+        .with_max_level(settings.level);
+    if settings.json {
+        // Lambda filters by the top-level keys `timestamp` and `level`.
+        lines.json().flatten_event(true).init();
+    } else {
+        lines.without_time().init();
+    }
 }
 
 async fn serve<T, F, Fut>(handler: F) -> Result<()>
