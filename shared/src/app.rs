@@ -11,7 +11,8 @@ use crate::id;
 use crate::message::Message;
 use crate::options::Options;
 use crate::ports::{
-    Change, Depth, Field, Key, MAX_DELAY, Op, Outcome, Outgoing, Ports, QueueName, When, Write,
+    BATCH_BYTES, Change, Depth, Field, Key, MAX_DELAY, Op, Outcome, Outgoing, Ports, QueueName,
+    When, Write,
 };
 use crate::record::{self, Record, State, field};
 use crate::result::AsyncResult;
@@ -226,6 +227,16 @@ impl App {
         message.hops = call.hops;
         message.trace = call.trace;
         let mut outgoing = outgoing(&message, &queue, now)?;
+        // Room for what a retry or a detour adds to it.
+        const ROOM: usize = 1024;
+        if outgoing.size() > BATCH_BYTES - ROOM {
+            let (task, bytes, most) = (&message.task, outgoing.size(), BATCH_BYTES - ROOM);
+            let what = format!(
+                "the message of task `{task}` has {bytes} bytes; {most} of SQS's {BATCH_BYTES} are \
+                 for it: send a reference to the data instead"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, what));
+        }
         if call.message_group.is_some() {
             outgoing.group = call.message_group;
         }
@@ -395,9 +406,14 @@ fn check_limits(call: &Call, options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// Not one of the queues that failed messages go to.
+pub(crate) fn is_for_tasks(queue: &QueueName) -> bool {
+    ![QueueName::QUARANTINE, QueueName::DEAD_LETTERS].contains(&queue.as_str())
+}
+
 /// Tasks go to queues that are configured, and not to those that failed messages go to.
 fn known_queue(config: &Config, queue: &QueueName) -> Result<()> {
-    if [QueueName::QUARANTINE, QueueName::DEAD_LETTERS].contains(&queue.as_str()) {
+    if !is_for_tasks(queue) {
         let what = format!("`{queue}` takes messages from workers only; choose another queue");
         return Err(Error::new(ErrorKind::Invalid, what));
     }

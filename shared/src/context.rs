@@ -2,17 +2,16 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::app::App;
 use crate::error::Result;
 use crate::id;
 use crate::message::Message;
 use crate::result::AsyncResult;
-use crate::signature::Signature;
+use crate::signature::{Call, Signature};
 use crate::time::Timestamp;
 
 /// The run of a task: who it is, how much time it has, what the worker gave it.
@@ -26,7 +25,8 @@ pub struct Context {
     started_at: Timestamp,
     deadline: Timestamp,
     soft_deadline: Option<Timestamp>,
-    children: AtomicU32,
+    /// How many children were sent with the same call, by what they are derived from.
+    children: Mutex<BTreeMap<String, u32>>,
 }
 
 impl Context {
@@ -45,7 +45,7 @@ impl Context {
             started_at,
             deadline,
             soft_deadline,
-            children: AtomicU32::new(0),
+            children: Mutex::default(),
         }
     }
 
@@ -110,8 +110,9 @@ impl Context {
         &self.app
     }
 
-    /// Sends a child of this task. Its id is derived from this task's id and the order of the sends,
-    /// so that a run that is repeated after a crash doesn't fan out twice.
+    /// Sends a child of this task. Its id is derived from this task's id and the call (of calls that
+    /// are alike, their order), so that a run that is repeated doesn't fan out twice: what an earlier
+    /// run sent is not sent anew, what it didn't send is.
     ///
     /// # Errors
     /// As [`App::send`].
@@ -119,17 +120,29 @@ impl Context {
         &self,
         child: impl Into<Signature<(), Out>>,
     ) -> Result<AsyncResult<Out>> {
-        let index = self.children.fetch_add(1, Ordering::Relaxed);
         let mut signature = child.into();
         let call = signature.call_mut();
         if call.id.is_none() {
-            call.id = Some(id::derived(&[self.id(), "child", &index.to_string()]));
+            call.id = Some(self.child_id(call));
         }
         call.root_id = Some(self.root_id().to_owned());
         call.parent_id = Some(self.id().to_owned());
-        call.hops = self.message.hops + 1;
+        call.hops = self.message.hops.saturating_add(1);
         call.trace.clone_from(&self.message.trace);
         self.app.send(signature).await
+    }
+
+    fn child_id(&self, call: &Call) -> String {
+        let arguments = match &call.arguments {
+            Ok((args, kwargs)) => json!([args, kwargs]).to_string(),
+            // The send will say what is wrong with them.
+            Err(_) => String::new(),
+        };
+        let alike = id::derived(&[self.id(), "child", &call.task, &arguments]);
+        let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = children.entry(alike.clone()).or_default();
+        *count += 1;
+        id::derived(&[&alike, &count.to_string()])
     }
 
     /// A value that the worker was given with [`Worker::state`](crate::Worker::state); a task takes it

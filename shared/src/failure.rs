@@ -168,21 +168,38 @@ impl TaskError {
         let mut causes = Vec::new();
         let mut cause = self.0.source();
         while let Some(error) = cause {
-            let text = error.to_string();
+            let text = shortened(&error.to_string(), TEXT);
             // A marker in the middle of a chain repeats the text of what it marks.
-            if causes.last() != Some(&text) {
+            if causes.last() != Some(&text) && causes.len() < CAUSES {
                 causes.push(text);
             }
             cause = error.source();
         }
         Failure {
             kind: kind.to_owned(),
-            message: self.to_string(),
+            message: shortened(&self.to_string(), TEXT),
             causes,
             retries,
             at,
         }
     }
+}
+
+/// The most bytes of an error's text that a record keeps, and the most causes: an error may quote a
+/// whole page, and a record has to stay small.
+const TEXT: usize = 4096;
+const CAUSES: usize = 10;
+
+/// The text, or its beginning with an ellipsis.
+pub(crate) fn shortened(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let mut end = bytes;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}…", text.get(..end).unwrap_or_default())
 }
 
 impl fmt::Display for TaskError {

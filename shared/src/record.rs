@@ -306,7 +306,8 @@ impl From<&Failure> for Attribute {
     }
 }
 
-fn failure(value: &Attribute) -> Option<Failure> {
+/// A failure as the table keeps it.
+pub(crate) fn failure(value: &Attribute) -> Option<Failure> {
     let Attribute::Map(map) = value else {
         return None;
     };

@@ -187,11 +187,15 @@ impl std::fmt::Debug for TaskDef {
 }
 
 fn bind_to<T: Task>(args: Args, kwargs: Kwargs) -> Result<T> {
-    if T::PARAMS.is_empty() && args.is_empty() && !kwargs.is_empty() {
-        // By name only: serde knows the fields.
-        return crate::bind::decode(T::NAME, kwargs);
+    if !T::PARAMS.is_empty() || !args.is_empty() {
+        return bind(T::NAME, T::PARAMS, args, kwargs);
     }
-    bind(T::NAME, T::PARAMS, args, kwargs)
+    // By name only: serde knows the fields. A unit struct has none and is written as null.
+    let nothing = kwargs.is_empty();
+    crate::bind::decode(T::NAME, kwargs).or_else(|error| match nothing {
+        true => serde_json::from_value(serde_json::Value::Null).map_err(|_| error),
+        false => Err(error),
+    })
 }
 
 async fn run<T: Task>(ctx: &Context, args: Args, kwargs: Kwargs) -> Result<String, TaskError> {

@@ -56,12 +56,12 @@ mod tests {
         assert_eq!(
             plan(vec![rule("s-tick", "rate(1 minute)")]),
             "leave   s-tick: no entry stands for it\n\
-             create  s-add: rate(5 minutes)\n\
+             create  s-add: cron(0/5 * * * ? *)\n\
              1 rule begins with `s-`. Nothing was changed."
         );
         assert_eq!(
             plan(vec![rule("s-add", "rate(1 hour)")]),
-            "change  s-add: rate(1 hour) to rate(5 minutes)\n\
+            "change  s-add: rate(1 hour) to cron(0/5 * * * ? *)\n\
              1 rule begins with `s-`. Nothing was changed."
         );
     }

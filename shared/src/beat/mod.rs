@@ -231,6 +231,10 @@ async fn read_watermark(app: &App) -> Result<Option<Timestamp>> {
 
 /// Forward only. Refused means that another tick was here: what it has sent has the same ids.
 async fn move_watermark(app: &App, from: Option<Timestamp>, to: Timestamp) -> Result<()> {
+    if from.is_some_and(|from| to <= from) {
+        // A clock that lags behind another's.
+        return Ok(());
+    }
     let when = match from {
         None => When::Absent,
         Some(from) => When::Eq(UNTIL.into(), from.into()),

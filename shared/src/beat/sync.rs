@@ -96,13 +96,22 @@ impl Beat {
 }
 
 impl Schedule {
-    /// The schedule as EventBridge writes it, or why it can't. Whole minutes only: a rule's finest.
+    /// The schedule as EventBridge writes it, or why it can't: only what falls on the same minutes. A
+    /// `rate` counts from when the rule was made, so it is a `cron`, whose fields begin anew each hour
+    /// and each day.
     fn to_eventbridge(self) -> Result<String, String> {
         let Schedule::Every(period) = self;
         let seconds = period.as_secs();
         match (seconds / 60, seconds % 60) {
-            (1, 0) => Ok("rate(1 minute)".to_owned()),
-            (minutes, 0) if minutes > 0 => Ok(format!("rate({minutes} minutes)")),
+            (minutes, 0) if minutes > 0 && 60 % minutes == 0 => {
+                Ok(format!("cron(0/{minutes} * * * ? *)"))
+            }
+            (minutes, 0) if minutes > 0 && minutes % 60 == 0 && 24 % (minutes / 60) == 0 => {
+                Ok(format!("cron(0 0/{} * * ? *)", minutes / 60))
+            }
+            (minutes, 0) if minutes > 0 => Err(format!(
+                "every {minutes} minutes doesn't divide the hour or the day, where a cron begins anew"
+            )),
             _ => Err(format!("every {seconds} s is no whole number of minutes")),
         }
     }
@@ -135,7 +144,7 @@ mod tests {
             .entry("moved", minutes(10), call())
             .entry("quick", every(Duration::from_secs(90)), call());
         let rules = [
-            rule("s-same", "rate(5 minutes)"),
+            rule("s-same", "cron(0/5 * * * ? *)"),
             rule("s-moved", "rate(1 hour)"),
             rule("s-x", "y"),
         ];
@@ -150,7 +159,7 @@ mod tests {
                 Step::Foreign { rule: text("s-x") },
                 Step::Create {
                     rule: text("s-new"),
-                    schedule: text("rate(1 minute)")
+                    schedule: text("cron(0/1 * * * ? *)")
                 },
                 Step::Keep {
                     rule: text("s-same")
@@ -158,7 +167,7 @@ mod tests {
                 Step::Change {
                     rule: text("s-moved"),
                     from: Some(text("rate(1 hour)")),
-                    to: text("rate(10 minutes)")
+                    to: text("cron(0/10 * * * ? *)")
                 },
             ]
         );

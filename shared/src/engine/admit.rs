@@ -5,7 +5,8 @@ use std::time::Duration;
 use crate::app::{outgoing, whole_seconds};
 use crate::error::Result;
 use crate::failure::Failure;
-use crate::record::State;
+use crate::ports::{Key, MAX_DELAY};
+use crate::record::{State, status};
 use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
@@ -73,7 +74,12 @@ impl Batch<'_> {
     async fn unknown(&self, job: &Job<'_>) -> Result<Disposition> {
         let age = self.now().since(job.delivery.sent_at);
         let grace = self.worker.app().config().unknown_task_grace;
-        if let Some(left) = grace.checked_sub(age).filter(|left| !left.is_zero()) {
+        // A message that came late, by its countdown say, has waited for no worker yet.
+        let left = match grace.checked_sub(age).filter(|left| !left.is_zero()) {
+            None if job.delivery.receive_count <= 1 => Some(grace.min(Duration::from_secs(10))),
+            left => left,
+        };
+        if let Some(left) = left {
             let doublings = job.delivery.receive_count.saturating_sub(1).min(10);
             let pause = Duration::from_secs(10) * 2_u32.pow(doublings);
             self.hide(job.delivery, pause.min(left)).await?;
@@ -85,10 +91,7 @@ impl Batch<'_> {
         };
         let failure = self.failure(job, "NotRegistered", error);
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => {
-                self.dead_letter(job.delivery, "NotRegistered", &failure.message)
-                    .await
-            }
+            Standing::Mine => self.dead_job(job, "NotRegistered", &failure.message).await,
             standing => self.refused(job, standing).await,
         }
     }
@@ -113,7 +116,7 @@ impl Batch<'_> {
         }
     }
 
-    fn failure(&self, job: &Job<'_>, kind: &str, message: String) -> Failure {
+    pub(super) fn failure(&self, job: &Job<'_>, kind: &str, message: String) -> Failure {
         let retries = job.message.retries;
         Failure {
             kind: kind.to_owned(),
@@ -131,6 +134,15 @@ impl Batch<'_> {
             self.hide(job.delivery, whole_seconds(eta.since(self.now())))
                 .await?;
             return Ok(Disposition::Returned);
+        }
+        if eta.since(self.now()) > MAX_DELAY {
+            // Many such hops may outlive the record that says it was revoked.
+            let key = Key::Result(job.message.id.clone());
+            if let Some(item) = self.worker.app().ports().store.get(&key).await?
+                && status(&item).is_some_and(State::is_final)
+            {
+                return self.follow_again(job, &item).await;
+            }
         }
         let mut copy = outgoing(&job.message, &job.delivery.queue, self.now())?;
         copy.group.clone_from(&job.delivery.group);

@@ -88,6 +88,16 @@ impl Standing {
                 retries: count(item, field::RETRIES),
                 due_at: instant(item, field::DUE_AT),
             },
+            // On a FIFO queue no later attempt has a message of its own: this one stands for it.
+            Some(State::Started)
+                if attempt > job.message.attempt && job.delivery.queue.is_fifo() =>
+            {
+                Standing::Newer {
+                    attempt,
+                    retries: count(item, field::RETRIES),
+                    due_at: None,
+                }
+            }
             Some(State::Started) if attempt > job.message.attempt => Standing::Overtaken,
             Some(State::Started) if attempt == job.message.attempt => {
                 let owner = item.get(field::OWNER).and_then(Attribute::as_text);
@@ -208,6 +218,7 @@ impl Batch<'_> {
         match standing {
             Standing::Mine | Standing::Overtaken => Ok(Disposition::Done),
             Standing::Final(item) => self.follow_again(job, &item).await,
+            Standing::Newer { .. } if job.delivery.queue.is_fifo() => Ok(Disposition::Returned),
             Standing::Newer {
                 attempt,
                 retries,
@@ -312,11 +323,7 @@ impl Batch<'_> {
         // A death is counted where it is the message's own: in a batch of one.
         if self.singled_out(job) {
             changes.push(Change::Add(field::CRASHES.into(), i64::from(self.alone)));
-            when.push(When::All(vec![
-                When::Eq(field::STATUS.into(), State::Started.into()),
-                When::Eq(field::ATTEMPT.into(), job.message.attempt.into()),
-                When::Below(field::LEASE_UNTIL.into(), attempt.start.into()),
-            ]));
+            when.push(abandoned(job, attempt.start));
         }
         let key = Key::Result(job.message.id.clone());
         Write {
@@ -337,6 +344,7 @@ impl Batch<'_> {
         let expires = self.worker.app().config().result_expires;
         let mut changes = vec![
             Change::Set(field::TASK.into(), job.message.task.as_str().into()),
+            Change::Set(field::OWNER.into(), job.owner.as_str().into()),
             Change::Set(field::STATUS.into(), state.into()),
             Change::Set(field::ATTEMPT.into(), job.message.attempt.into()),
             Change::Set(field::RETRIES.into(), job.message.retries.into()),
@@ -349,13 +357,23 @@ impl Batch<'_> {
         if let Some(kept) = kept_message(job) {
             changes.push(Change::Set(field::MESSAGE.into(), kept));
         }
+        let mut when = unleased(job);
+        // Or its process is dead: it need not run again to be given up.
+        when.push(abandoned(job, now));
         let key = Key::Result(job.message.id.clone());
         let write = Write {
             key,
             op: Op::Update(changes),
-            when: When::Any(unleased(job)),
+            when: When::Any(when),
         };
         let outcome = self.worker.app().ports().store.write(write).await?;
+        if let Outcome::Refused(Some(old)) = &outcome
+            && status(old) == Some(state)
+            && old.get(field::OWNER).and_then(Attribute::as_text) == Some(&job.owner)
+        {
+            // An earlier try of this very write, whose answer was lost.
+            return Ok(Standing::Mine);
+        }
         Ok(self.standing(job, outcome))
     }
 }
@@ -369,6 +387,15 @@ pub(super) fn unleased(job: &Job<'_>) -> Vec<When> {
             When::AtMost(field::ATTEMPT.into(), job.message.attempt.into()),
         ]),
     ]
+}
+
+/// Whoever ran this attempt is dead.
+fn abandoned(job: &Job<'_>, now: Timestamp) -> When {
+    When::All(vec![
+        When::Eq(field::STATUS.into(), State::Started.into()),
+        When::Eq(field::ATTEMPT.into(), job.message.attempt.into()),
+        When::Below(field::LEASE_UNTIL.into(), now.into()),
+    ])
 }
 
 /// The whole message, for a retry by hand; unless it alone would fill the record.

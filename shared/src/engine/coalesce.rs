@@ -114,10 +114,10 @@ impl<'a> Writes<'a> {
             }
             self.flush().await;
         }
-        let answer = answer.await.map_err(unanswered)?;
+        let answer = answer.await;
         // It may want another: on a FIFO queue, for the next message of its group.
         self.open(1);
-        answer
+        answer.map_err(unanswered)?
     }
 
     /// Two copies of one message may share a batch: the second writes after the first.

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use crate::failure::{Class, Failure, Named, TaskError};
+use crate::failure::{Class, Failure, Named, Panicked, TaskError};
 use crate::time::Timestamp;
 
-use super::run::Outcome;
+use super::run::{Outcome, panic_text};
 use super::{Batch, Known};
 
 /// What is to be recorded and done.
@@ -31,6 +31,20 @@ impl Verdict {
     /// The end of a task that kills its process.
     pub(super) fn lost(known: &Known<'_>, error: &str, now: Timestamp) -> Self {
         Self::named(known, "WorkerLost", error.to_owned(), now, true)
+    }
+
+    /// The end of a task whose error can't even be looked at.
+    pub(super) fn panicked(
+        known: &Known<'_>,
+        panic: &(dyn std::any::Any + Send),
+        now: Timestamp,
+    ) -> Self {
+        let error = TaskError::new(Panicked(panic_text(panic)));
+        let failure = error.to_failure(known.job.message.retries, now);
+        Verdict::Failure {
+            failure,
+            dead_letter: false,
+        }
     }
 
     fn named(
@@ -79,11 +93,12 @@ impl Batch<'_> {
                 dead_letter: true,
             },
             (Class::Snooze(delay), _) => again(delay, retries),
-            (Class::Retry(delay), _) if self.retries_left(known) => {
-                again(delay.unwrap_or_else(|| self.delay(known)), retries + 1)
-            }
+            (Class::Retry(delay), _) if self.retries_left(known) => again(
+                delay.unwrap_or_else(|| self.delay(known)),
+                retries.saturating_add(1),
+            ),
             (Class::Unknown, true) if self.retries_left(known) => {
-                again(self.delay(known), retries + 1)
+                again(self.delay(known), retries.saturating_add(1))
             }
             (Class::Retry(_) | Class::Unknown | Class::Permanent, _) => Verdict::Failure {
                 failure,

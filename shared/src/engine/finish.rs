@@ -4,8 +4,11 @@ use std::time::Duration;
 
 use crate::app::whole_seconds;
 use crate::error::Result;
+use crate::failure::shortened;
+use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
 use crate::record::{State, field, kept};
+use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::claim::{Claimed, Standing, kept_message, unleased};
@@ -21,11 +24,14 @@ impl Batch<'_> {
     ) -> Result<Disposition> {
         let job = known.job;
         let unwritten = !claimed.fenced
+            // After a retry there is a record, which must not stay at RETRY.
+            && job.message.attempt == 0
             && known.ignores_result()
             && matches!(verdict, Verdict::Success(_) | Verdict::Ignored);
         if unwritten {
             return Ok(Disposition::Done);
         }
+        let verdict = self.sendable(job, verdict);
         let fenced = claimed.fenced;
         let write = self.finish_write(known, claimed, &verdict);
         let status = verdict.state();
@@ -39,6 +45,23 @@ impl Batch<'_> {
                 self.refused(job, standing).await
             }
             Settled::Lost(standing) => self.refused(job, standing).await,
+        }
+    }
+
+    /// A retry whose message would be too large is the end: recorded as RETRY, it would never come.
+    fn sendable(&self, job: &Job<'_>, verdict: Verdict) -> Verdict {
+        let Verdict::Retry {
+            due_at, retries, ..
+        } = &verdict
+        else {
+            return verdict;
+        };
+        match next_message(&job.message, *retries, *due_at).encode() {
+            Ok(_) => verdict,
+            Err(error) => Verdict::Failure {
+                failure: self.failure(job, "TooLarge", error.to_string()),
+                dead_letter: true,
+            },
         }
     }
 
@@ -71,7 +94,9 @@ impl Batch<'_> {
         let mut runs = claimed.attempts;
         if let Some(run) = runs.last_mut() {
             run.end = Some(now);
-            run.error = verdict.error().map(|failure| failure.to_string());
+            run.error = verdict
+                .error()
+                .map(|failure| shortened(&failure.to_string(), 200));
         }
         let mut changes: Vec<Change> = Vec::with_capacity(12);
         let mut set = |name: &'static str, value: Attribute| {
@@ -93,7 +118,7 @@ impl Batch<'_> {
                 retries,
                 failure,
             } => {
-                set(field::ATTEMPT, (job.message.attempt + 1).into());
+                set(field::ATTEMPT, job.message.attempt.saturating_add(1).into());
                 set(field::RETRIES, (*retries).into());
                 set(field::DUE_AT, (*due_at).into());
                 set(field::ERROR, failure.into());
@@ -120,8 +145,12 @@ impl Batch<'_> {
             }
         };
         set(field::TTL, ttl.as_secs().into());
-        if matches!(verdict, Verdict::Success(_) | Verdict::Ignored) {
+        let again = job.message.attempt > 0 || job.delivery.receive_count > 1;
+        if again && matches!(verdict, Verdict::Success(_) | Verdict::Ignored) {
             changes.push(Change::Remove(field::ERROR.into()));
+        }
+        if again && !claimed.fenced && !matches!(verdict, Verdict::Retry { .. }) {
+            changes.push(Change::Remove(field::DUE_AT.into()));
         }
         if matches!(verdict, Verdict::Retry { .. }) {
             changes.push(Change::Remove(field::CRASHES.into()));
@@ -205,9 +234,7 @@ impl Batch<'_> {
             } => {
                 tracing::warn!(task_id, task, error = %failure, "failed");
                 if dead_letter {
-                    return self
-                        .dead_letter(job.delivery, &failure.kind, &failure.message)
-                        .await;
+                    return self.dead_job(job, &failure.kind, &failure.message).await;
                 }
                 Ok(Disposition::Done)
             }
@@ -222,15 +249,21 @@ impl Batch<'_> {
                     self.hide(job.delivery, pause).await?;
                     return Ok(Disposition::Returned);
                 }
-                let mut next = message.clone();
-                next.attempt += 1;
-                next.retries = retries;
-                next.eta = Some(due_at);
+                let next = next_message(message, retries, due_at);
                 self.send_on(job, &job.home, next).await?;
                 Ok(Disposition::Done)
             }
         }
     }
+}
+
+/// The message of the next attempt.
+fn next_message(message: &Message, retries: u32, due_at: Timestamp) -> Message {
+    let mut next = message.clone();
+    next.attempt = next.attempt.saturating_add(1);
+    next.retries = retries;
+    next.eta = Some(due_at);
+    next
 }
 
 /// What became of a finish.

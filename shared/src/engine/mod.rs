@@ -26,20 +26,23 @@ mod run;
 mod tests;
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::error::Result;
+use crate::app::is_for_tasks;
+use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 use crate::options::Options;
 use crate::ports::{BATCH_ENTRIES, Delivery, QueueName};
+use crate::record::State;
 use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
 
 use admit::Admission;
-use claim::Claim;
+use claim::{Claim, Standing};
 use coalesce::{Outbox, Writes};
 use decide::Verdict;
 
@@ -223,14 +226,22 @@ impl<'a> Batch<'a> {
             Ok(message) => message,
             Err(error) => {
                 return self
-                    .dead_letter(delivery, "Undecodable", &error.to_string())
+                    .dead_letter(
+                        delivery,
+                        delivery.body.clone(),
+                        "Undecodable",
+                        &error.to_string(),
+                    )
                     .await;
             }
         };
         let queues = &self.worker.app().config().queues;
         let home = message.queue.as_deref().map(QueueName::new);
-        let home = home.filter(|queue| queues.contains_key(queue));
-        let home = home.unwrap_or_else(|| delivery.queue.clone());
+        let home = home.filter(|queue| queues.contains_key(queue) && is_for_tasks(queue));
+        let home = home.unwrap_or_else(|| match is_for_tasks(&delivery.queue) {
+            true => delivery.queue.clone(),
+            false => QueueName::new(QueueName::DEFAULT),
+        });
         let owner = format!("{}/{place}", self.invocation.id);
         let mut job = Job {
             delivery,
@@ -238,12 +249,29 @@ impl<'a> Batch<'a> {
             home,
             owner,
         };
+        match self.attempt(&mut job).await {
+            // It could be read but not be written again with what a retry or a detour adds.
+            Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
+            result => result,
+        }
+    }
+
+    /// The record says so, and the message is kept as a dead letter.
+    async fn too_large(&self, job: &Job<'_>, error: &Error) -> Result<Disposition> {
+        let failure = self.failure(job, "TooLarge", error.to_string());
+        match self.record_unstarted(job, State::Failure, &failure).await? {
+            Standing::Mine => self.dead_job(job, "TooLarge", &failure.message).await,
+            standing => self.refused(job, standing).await,
+        }
+    }
+
+    async fn attempt(&self, job: &mut Job<'_>) -> Result<Disposition> {
         loop {
-            let def = match self.admit(&job).await? {
+            let def = match self.admit(job).await? {
                 Admission::Now(def) => def,
                 Admission::Over(disposition) => return Ok(disposition),
             };
-            let known = Known { job: &job, def };
+            let known = Known { job, def };
             match self.claim(&known).await? {
                 Claim::Mine(claimed) => return self.carry_out(&known, claimed).await,
                 Claim::Over(disposition) => return Ok(disposition),
@@ -266,7 +294,9 @@ impl<'a> Batch<'a> {
             Some(error) => Verdict::lost(known, &error, self.now()),
             None => {
                 let outcome = self.run(known, claimed.started_at).await;
-                self.decide(known, outcome)
+                // Error types and `retry_if` are user code too.
+                let decided = catch_unwind(AssertUnwindSafe(|| self.decide(known, outcome)));
+                decided.unwrap_or_else(|panic| Verdict::panicked(known, &*panic, self.now()))
             }
         };
         self.finish(known, claimed, verdict).await

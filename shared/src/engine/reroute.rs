@@ -8,19 +8,20 @@ use crate::error::Result;
 use crate::ports::{
     BATCH_BYTES, Change, Delivery, Item, Key, MAX_HIDE, Op, Outgoing, QueueName, When, Write,
 };
-use crate::record::{Record, State, field};
+use crate::record::{State, failure, field, status};
 use crate::worker::Disposition;
 
 use super::claim::kept_message;
 use super::{Batch, Job};
 
 /// Failures whose message goes to the dead-letter queue.
-const DEAD: [&str; 3] = ["NotRegistered", "Rejected", "WorkerLost"];
+const DEAD: [&str; 4] = ["NotRegistered", "Rejected", "TooLarge", "WorkerLost"];
 
 impl Batch<'_> {
     /// Makes the message invisible for a while from now.
     pub(super) async fn hide(&self, delivery: &Delivery, pause: Duration) -> Result<()> {
-        let pause = whole_seconds(pause).min(MAX_HIDE);
+        // SQS counts its 12 hours from the receive, which was up to an invocation ago.
+        let pause = whole_seconds(pause).min(MAX_HIDE - Duration::from_secs(1200));
         let change = vec![(delivery.receipt.clone(), pause)];
         let port = &self.worker.app().ports().queue;
         port.hide_many(&delivery.queue, change)
@@ -34,6 +35,7 @@ impl Batch<'_> {
     pub(super) async fn dead_letter(
         &self,
         delivery: &Delivery,
+        body: String,
         reason: &str,
         error: &str,
     ) -> Result<Disposition> {
@@ -48,7 +50,7 @@ impl Batch<'_> {
             );
             return Ok(Disposition::Returned);
         }
-        let mut dead = Outgoing::new(delivery.body.clone());
+        let mut dead = Outgoing::new(body);
         dead.attributes = BTreeMap::from([
             ("sedano-reason".to_owned(), legal(reason)),
             ("sedano-error".to_owned(), legal(error)),
@@ -64,20 +66,31 @@ impl Batch<'_> {
         Ok(Disposition::Done)
     }
 
+    /// A decoded message to the dead-letter queue. Its id is in the body, so that it keeps it when it is
+    /// sent back to work.
+    pub(super) async fn dead_job(
+        &self,
+        job: &Job<'_>,
+        reason: &str,
+        error: &str,
+    ) -> Result<Disposition> {
+        let body = job
+            .message
+            .encode()
+            .unwrap_or_else(|_| job.delivery.body.clone());
+        self.dead_letter(job.delivery, body, reason, error).await
+    }
+
     /// What follows from a final state, once more: whoever recorded it may have died before.
     pub(super) async fn follow_again(&self, job: &Job<'_>, item: &Item) -> Result<Disposition> {
-        let record = Record::read(&job.message.id, Some(item), self.started)?;
-        if record.status == State::Revoked && !item.contains_key(field::MESSAGE) {
+        if status(item) == Some(State::Revoked) && !item.contains_key(field::MESSAGE) {
             self.keep_message(job).await?;
         }
-        match record
-            .error
-            .filter(|error| DEAD.contains(&error.kind.as_str()))
-        {
+        let error = item.get(field::ERROR).and_then(failure);
+        match error.filter(|error| DEAD.contains(&error.kind.as_str())) {
             // Another copy, delivered for the first time, has nothing to make good.
             Some(error) if job.delivery.receive_count > 1 => {
-                self.dead_letter(job.delivery, &error.kind, &error.message)
-                    .await
+                self.dead_job(job, &error.kind, &error.message).await
             }
             _ => Ok(Disposition::Done),
         }

@@ -3,6 +3,7 @@
 mod batch;
 mod budget;
 mod death;
+mod edges;
 mod faults;
 mod order;
 mod retry;

@@ -1,0 +1,221 @@
+//! Where two things go wrong at once, and input at its limits.
+
+use super::*;
+
+/// Breaks where nobody expects user code.
+#[derive(Debug)]
+struct Unspeakable;
+
+impl std::fmt::Display for Unspeakable {
+    fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        panic!("no words")
+    }
+}
+
+impl std::error::Error for Unspeakable {}
+
+#[task]
+async fn unspeakable() -> Result<(), Unspeakable> {
+    Err(Unspeakable)
+}
+
+#[task(idempotent, ignore_result, max_retries = 3, default_retry_delay = secs(1))]
+async fn quiet_at_last(#[ctx] ctx: &Context) -> Result<(), TaskError> {
+    if ctx.retries() == 0 {
+        return Err(TaskError::retry("not yet"));
+    }
+    Ok(())
+}
+
+/// What a macro doesn't write: a task without fields.
+#[derive(serde::Serialize, serde::Deserialize)]
+struct Unit;
+
+impl crate::Task for Unit {
+    const NAME: &'static str = "unit";
+    type Output = ();
+    async fn run(self, _: &Context) -> Result<(), TaskError> {
+        Ok(())
+    }
+}
+
+fn world() -> World {
+    let mut config = Config::memory();
+    for name in ["orders.fifo", "dead-letters.fifo"] {
+        config.queues.insert(name.into(), format!("memory:{name}"));
+    }
+    let mut world = World::with(config);
+    world.worker = world
+        .worker
+        .clone()
+        .tasks(tasks![unspeakable, quiet_at_last, Unit]);
+    world
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_expired_while_its_dead_worker_held_it_is_revoked() {
+    let world = world();
+    let body = json!({"id": "e", "task": "crash", "expires": 30}).to_string();
+    world.send_body("default", body).await;
+    world.die("default", Duration::from_secs(10)).await;
+    world.pass(85).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status("e").await, State::Revoked);
+    assert!(world.messages("quarantine").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fifo_retry_whose_process_dies_comes_again() {
+    let world = world();
+    // The record of a second attempt that died: its message is the first one's.
+    let body = json!({"id": "f", "task": "flaky", "args": [1]}).to_string();
+    world.send_body("orders.fifo", body).await;
+    assert_eq!(world.step("orders.fifo").await, [Disposition::Returned]);
+    let write = crate::ports::Write {
+        key: crate::ports::Key::Result("f".to_owned()),
+        op: crate::ports::Op::Update(vec![
+            crate::ports::Change::Set("status".into(), State::Started.into()),
+            crate::ports::Change::Set("owner".into(), "dead/0".into()),
+            crate::ports::Change::Set(
+                "lease_until".into(),
+                (world.app().now() + Duration::from_secs(60)).into(),
+            ),
+        ]),
+        when: crate::ports::When::Always,
+    };
+    world.app().ports().store.write(write).await.unwrap();
+    world.pass(10).await;
+    assert_eq!(
+        world.step("orders.fifo").await,
+        [Disposition::Returned],
+        "someone may be alive"
+    );
+    world.pass(100).await;
+    world.step("orders.fifo").await;
+    world.step("quarantine").await;
+    assert_eq!(world.status("f").await, State::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_error_is_kept_short() {
+    let world = world();
+    let id = world.send("fail", json!(["x".repeat(210_000)])).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    let record = world.record(&id).await;
+    let text = record.error.unwrap().message;
+    assert!(text.ends_with('…') && text.len() < 5000, "{}", text.len());
+    assert!(record.attempts[0].error.as_ref().unwrap().len() < 300);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_too_large_to_be_sent_on_fails_with_that_reason() {
+    let world = world();
+    let start = json!({"task": "flaky", "args": [1], "headers": {"pad": ""}}).to_string();
+    let pad = "x".repeat(crate::ports::BATCH_BYTES - start.len());
+    let body = json!({"task": "flaky", "args": [1], "headers": {"pad": pad}}).to_string();
+    assert_eq!(body.len(), crate::ports::BATCH_BYTES);
+    let id = world.send_body("default", body).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    let record = world.record(&id).await;
+    assert_eq!(record.status, State::Failure);
+    assert_eq!(record.error.unwrap().kind, "TooLarge");
+    assert_eq!(world.memory.queue().dead_letters().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_sender_makes_the_dead_letters_a_home() {
+    let world = world();
+    let body = json!({"id": "h", "task": "flaky", "args": [1], "queue": "dead-letters"});
+    world.send_body("default", body.to_string()).await;
+    world.step("default").await;
+    assert!(world.memory.queue().dead_letters().is_empty());
+    world.pass(3).await;
+    world.step("default").await;
+    assert_eq!(world.status("h").await, State::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn revoked_it_hops_no_further() {
+    let world = world();
+    let call = add::s(1, 1).countdown(Duration::from_secs(20 * 86_400));
+    let handle = world.app().send(call).await.unwrap();
+    handle.revoke().await.unwrap();
+    world.pass(901).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert!(world.messages("default").is_empty());
+    assert_eq!(handle.state().await.unwrap(), State::Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_leaves_no_record_behind_that_says_retry() {
+    let world = world();
+    let id = world.send("quiet_at_last", json!([])).await;
+    world.step("default").await;
+    assert_eq!(world.status(&id).await, State::Retry);
+    world.pass(2).await;
+    world.step("default").await;
+    assert_eq!(world.status(&id).await, State::Success);
+    assert!(!world.item(&id).contains_key("due_at"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_panics_when_read_costs_no_neighbour() {
+    let world = world();
+    let bad = world.send("unspeakable", json!([])).await;
+    let good = world.send("add", json!([1, 1])).await;
+    assert_eq!(world.step("default").await, [Disposition::Done; 2]);
+    assert_eq!(world.record(&bad).await.error.unwrap().kind, "Panicked");
+    assert_eq!(world.status(&good).await, State::Success);
+}
+
+#[tokio::test(start_paused = true)]
+async fn absurd_counts_and_names_are_undecodable() {
+    let world = world();
+    world
+        .send_body(
+            "default",
+            json!({"task": "add", "attempt": u32::MAX}).to_string(),
+        )
+        .await;
+    world
+        .send_body("default", json!({"task": "x".repeat(600)}).to_string())
+        .await;
+    assert_eq!(world.step("default").await, [Disposition::Done; 2]);
+    assert_eq!(world.memory.queue().dead_letters().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_struct_is_a_task() {
+    let world = world();
+    let handle = world.app().send(Unit).await.unwrap();
+    world.step("default").await;
+    handle.try_get().await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_late_first_delivery_still_waits_for_a_worker_that_knows_the_task() {
+    let world = world();
+    let body = json!({"id": "u", "task": "unheard", "countdown": 0}).to_string();
+    world.send_body("default", body).await;
+    world.pass(400).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    world.pass(11).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.record("u").await.error.unwrap().kind, "NotRegistered");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_later_run_that_sends_other_children_sends_them() {
+    let world = world();
+    let message = crate::Message::new("parent", "add");
+    let context = || {
+        let now = world.app().now();
+        let state = crate::context::StateMap::default();
+        Context::new(world.app().clone(), message.clone(), state, now, now, None)
+    };
+    let first = context().send(add::s(1, 1)).await.unwrap();
+    let other = context().send(add::s(20, 20)).await.unwrap();
+    assert_ne!(first.id(), other.id());
+    world.step("default").await;
+    assert_eq!(other.try_get().await.unwrap(), Some(40));
+}
