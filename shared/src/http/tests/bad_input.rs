@@ -125,7 +125,7 @@ async fn what_is_too_large_is_413_with_the_limit() {
         );
     }
     assert!(api.sent().is_empty());
-    let body = format!(r#"{{"args": ["{}"]}}"#, "x".repeat(BATCH_BYTES - 200));
+    let body = format!(r#"{{"args": ["{}"]}}"#, "x".repeat(BATCH_BYTES - 1200));
     assert_eq!(api.post("/tasks/echo", body).await.status, 202);
 }
 
