@@ -3,7 +3,7 @@
 //! Every name is quoted, every value is a parameter. Only what [`crate::plan`] calls batchable is
 //! printed.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -39,25 +39,25 @@ pub(super) fn statement(table: &str, write: &Write) -> Result<Option<Statement>>
 }
 
 fn insert(table: &str, key: &Key, item: &Item) -> Result<Statement> {
-    let mut members = Vec::new();
-    let mut parameters = Vec::new();
+    let mut text = format!("INSERT INTO {} VALUE {{", quoted(table, '"'));
+    let mut parameters = Vec::with_capacity(item.len() + 2);
     let keys = key.attributes();
+    // Writing to a string never fails.
+    let mut member = |name, value| {
+        let comma = if parameters.is_empty() { "" } else { ", " };
+        let _ = write!(text, "{comma}{}: ?", quoted(name, '\''));
+        parameters.push(value);
+    };
     for (name, value) in &keys {
-        members.push(format!("{}: ?", quoted(name, '\'')));
-        parameters.push(AttributeValue::S((*value).to_owned()));
+        member(name, AttributeValue::S((*value).to_owned()));
     }
     for (name, value) in item
         .iter()
         .filter(|(name, _)| keys.iter().all(|(key, _)| key != name))
     {
-        members.push(format!("{}: ?", quoted(name, '\'')));
-        parameters.push(to_sdk(value)?);
+        member(name, to_sdk(value)?);
     }
-    let text = format!(
-        "INSERT INTO {} VALUE {{{}}}",
-        quoted(table, '"'),
-        members.join(", ")
-    );
+    text.push('}');
     Ok(Statement { text, parameters })
 }
 
@@ -105,9 +105,29 @@ fn update(
     Ok(Some(Statement { text, parameters }))
 }
 
-fn quoted(name: &str, mark: char) -> String {
-    let doubled = name.replace(mark, &format!("{mark}{mark}"));
-    format!("{mark}{doubled}{mark}")
+fn quoted(name: &str, mark: char) -> Quoted<'_> {
+    Quoted { name, mark }
+}
+
+/// A name in quotation marks, those within it doubled. Printed many times a batch, so straight into
+/// the statement.
+struct Quoted<'a> {
+    name: &'a str,
+    mark: char,
+}
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char(self.mark)?;
+        for (place, part) in self.name.split(self.mark).enumerate() {
+            if place > 0 {
+                f.write_char(self.mark)?;
+                f.write_char(self.mark)?;
+            }
+            f.write_str(part)?;
+        }
+        f.write_char(self.mark)
+    }
 }
 
 #[cfg(test)]
