@@ -206,19 +206,23 @@ class Stack:
 
     @contextlib.contextmanager
     def held(self, queue: str = "Default") -> Iterator[None]:
-        """What is sent inside waits in the queue, and comes as one batch afterwards."""
+        """What is sent inside waits in the queue, and comes as one batch afterwards, with nothing that the
+        stack's own rule sends."""
         mapping = self._mapping(queue)["UUID"]
+        events, rule = self.client("events"), self.outputs["DailyAddRuleName"]
 
         def set_enabled(enabled: bool) -> None:
             wanted = "Enabled" if enabled else "Disabled"
             self.lambda_.update_event_source_mapping(UUID=mapping, Enabled=enabled)
             until(30, lambda: self._mapping(queue)["State"] == wanted, f"the mapping is {wanted}")
 
+        events.disable_rule(Name=rule)
         set_enabled(False)
         try:
             yield
         finally:
             set_enabled(True)
+            events.enable_rule(Name=rule)
 
     def log_lines(self, function: str = "Consumer") -> list[dict]:
         """What a function logged as JSON: the fields of each line beside its level and time."""
