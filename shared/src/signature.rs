@@ -6,10 +6,12 @@ use std::time::Duration;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use crate::app::App;
 use crate::bind::{Args, Kwargs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::ports::QueueName;
+use crate::result::AsyncResult;
 use crate::task::Task;
 use crate::time::Timestamp;
 
@@ -133,6 +135,34 @@ impl<Out> Signature<(), Out> {
             call: Call::named(task),
             types: PhantomData,
         }
+    }
+}
+
+impl<Out> Signature<(), Out> {
+    /// Sends it: [`App::send`], read from left to right.
+    ///
+    /// ```
+    /// # use sedano::{memory::Memory, task, TaskError};
+    /// # #[task]
+    /// # async fn add(x: i64, y: i64) -> Result<i64, TaskError> { Ok(x + y) }
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+    /// # let app = Memory::default().app();
+    /// let sum = add::s(2, 3).countdown(std::time::Duration::from_secs(10)).send(&app).await?;
+    /// # Ok::<(), sedano::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// As [`App::send`].
+    pub async fn send(self, app: &App) -> Result<AsyncResult<Out>> {
+        app.send(self).await
+    }
+
+    /// [`send`](Signature::send), under the name that Celery's users look for.
+    ///
+    /// # Errors
+    /// As [`App::send`].
+    pub async fn delay(self, app: &App) -> Result<AsyncResult<Out>> {
+        app.send(self).await
     }
 }
 

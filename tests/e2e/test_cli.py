@@ -1,0 +1,53 @@
+"""The command line, against the deployed stack: outputs resolved by name, then SQS and DynamoDB directly."""
+
+import json
+import os
+import subprocess
+
+import pytest
+
+from e2e.deployment import REGION, ROOT, ROOT_KEYS
+
+
+@pytest.fixture(scope="module")
+def sedano(stack, wire):
+    # With the features of the whole workspace: what the other tests have built already.
+    build = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "sedano"]
+    subprocess.run(build, cwd=ROOT, check=True)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "AWS_ENDPOINT_URL": wire.url,
+        "AWS_REGION": REGION,
+        "AWS_ACCESS_KEY_ID": ROOT_KEYS[0],
+        "AWS_SECRET_ACCESS_KEY": ROOT_KEYS[1],
+    }
+
+    def run(*words: str) -> subprocess.CompletedProcess:
+        command = [ROOT / "target" / "debug" / "sedano", "--stack", stack.name, "--json", *words]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
+
+    return run
+
+
+def test_a_task_is_sent_and_its_result_waited_for(sedano):
+    done = sedano("send", "add", "2", "3", "--wait=60")
+    assert done.returncode == 0, done.stderr
+    record = json.loads(done.stdout)
+    assert (record["status"], record["result"]) == ("SUCCESS", 5), record
+    again = sedano("result", record["id"])
+    assert (again.returncode, json.loads(again.stdout)["result"]) == (0, 5), again.stderr
+
+
+def test_a_failure_is_told_by_the_exit_code(sedano):
+    failed = sedano("send", "fail", "no luck", "--wait=60")
+    assert failed.returncode == 1, failed.stderr
+    assert json.loads(failed.stdout)["error"]["message"] == "no luck"
+
+
+def test_queues_and_rules_are_read(sedano, stack):
+    queues = sedano("queues")
+    assert queues.returncode == 0, queues.stderr
+    assert {"default", "quarantine", "dead-letters"} <= set(json.dumps(queues.stdout).replace("\\", "").split('"'))
+    plan = sedano("beat", "sync", "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+    json.loads(plan.stdout)
