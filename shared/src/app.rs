@@ -37,8 +37,9 @@ use crate::time::Timestamp;
 #[derive(Clone)]
 pub struct App {
     inner: Arc<Inner>,
-    /// Handed to a running task: waiting for a result would hold its worker.
-    in_task: bool,
+    /// Handed to a running task, with the hops of what it sends: waiting for a result would hold its
+    /// worker, and a task that sends itself must come to an end.
+    in_task: Option<u32>,
 }
 
 #[derive(Clone)]
@@ -71,7 +72,7 @@ impl App {
                 config,
                 tasks: Tasks::default(),
             }),
-            in_task: false,
+            in_task: None,
         }
     }
 
@@ -111,9 +112,9 @@ impl App {
         &self.inner.ports
     }
 
-    pub(crate) fn inside_task(&self) -> Self {
+    pub(crate) fn inside_task(&self, hops: u32) -> Self {
         Self {
-            in_task: true,
+            in_task: Some(hops.saturating_add(1)),
             ..self.clone()
         }
     }
@@ -188,6 +189,7 @@ impl App {
             .unwrap_or_default();
         let (args, kwargs) = call.take_arguments()?;
         check_limits(&call, &options)?;
+        call.hops = call.hops.max(self.in_task.unwrap_or(0));
         if call.hops > MAX_HOPS {
             let what = format!(
                 "`{}` is {} sends away from its first task; {MAX_HOPS} are allowed: \
@@ -273,7 +275,7 @@ impl App {
     /// # Errors
     /// `WouldDeadlock` inside a task; else when the record can't be read.
     pub async fn wait(&self, id: &str, timeout: Duration) -> Result<Record> {
-        if self.in_task {
+        if self.in_task.is_some() {
             return Err(Error::new(
                 ErrorKind::WouldDeadlock,
                 "a task that waits for another task's result holds its worker for nothing",

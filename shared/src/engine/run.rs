@@ -23,7 +23,7 @@ impl Batch<'_> {
         let own = message.time_limit.or(known.options().time_limit);
         let limit = own.map_or(left, |own| own.min(left));
         let soft = message.soft_time_limit.or(known.options().soft_time_limit);
-        let app = self.worker.app().inside_task();
+        let app = self.worker.app().inside_task(message.hops);
         let state = self.worker.state_map().clone();
         let context = Context::new(
             app,

@@ -27,6 +27,13 @@ async fn quiet_at_last(#[ctx] ctx: &Context) -> Result<(), TaskError> {
     Ok(())
 }
 
+/// Sends itself, not as its child.
+#[task]
+async fn again(#[ctx] ctx: &Context) -> Result<(), TaskError> {
+    ctx.app().send(again {}).await?;
+    Ok(())
+}
+
 /// What a macro doesn't write: a task without fields.
 #[derive(serde::Serialize, serde::Deserialize)]
 struct Unit;
@@ -48,7 +55,7 @@ fn world() -> World {
     world.worker = world
         .worker
         .clone()
-        .tasks(tasks![unspeakable, quiet_at_last, Unit]);
+        .tasks(tasks![again, unspeakable, quiet_at_last, Unit]);
     world
 }
 
@@ -218,4 +225,22 @@ async fn a_later_run_that_sends_other_children_sends_them() {
     assert_ne!(first.id(), other.id());
     world.step("default").await;
     assert_eq!(other.try_get().await.unwrap(), Some(40));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_sends_itself_comes_to_an_end() {
+    let world = world();
+    let body = json!({"task": "again", "hops": 998}).to_string();
+    let first = world.send_body("default", body).await;
+    for _ in 0..3 {
+        assert_eq!(world.step("default").await, [Disposition::Done]);
+    }
+    assert_eq!(world.status(&first).await, State::Success);
+    assert!(world.messages("default").is_empty());
+    let items = world.memory.store().items(Table::Results);
+    let failed: Vec<_> = items
+        .iter()
+        .filter(|item| item.contains_key("error"))
+        .collect();
+    assert_eq!(failed.len(), 1, "the last one is refused its send");
 }
