@@ -5,9 +5,9 @@ use std::env;
 /// An independent emulator of AWS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Emulator {
-    /// <https://pypi.org/project/ministack/>
+    /// The PyPI package `ministack`.
     Ministack,
-    /// <https://pypi.org/project/moto/>, as a server.
+    /// The PyPI package `moto`, as a server.
     Moto,
 }
 
