@@ -11,7 +11,7 @@ use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
-use super::claim::Standing;
+use super::standing::Standing;
 use super::{Batch, Job};
 
 /// The answer.

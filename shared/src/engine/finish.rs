@@ -11,8 +11,9 @@ use crate::record::{State, field, kept};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
-use super::claim::{Claimed, Standing, kept_message, unleased};
+use super::claim::Claimed;
 use super::decide::Verdict;
+use super::standing::{Standing, kept_message, unleased};
 use super::{Batch, Job, Known};
 
 impl Batch<'_> {

@@ -22,6 +22,7 @@ mod decide;
 mod finish;
 mod reroute;
 mod run;
+mod standing;
 #[cfg(test)]
 mod tests;
 
@@ -42,9 +43,10 @@ use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
 
 use admit::Admission;
-use claim::{Claim, Standing};
+use claim::Claim;
 use coalesce::{Outbox, Writes};
 use decide::Verdict;
+use standing::Standing;
 
 /// What is kept back of the invocation's time, to record what became of a task that was stopped.
 const MARGIN: Duration = Duration::from_millis(1500);

@@ -11,7 +11,7 @@ use crate::ports::{
 use crate::record::{State, failure, field, status};
 use crate::worker::Disposition;
 
-use super::claim::kept_message;
+use super::standing::kept_message;
 use super::{Batch, Job};
 
 /// Failures whose message goes to the dead-letter queue.

@@ -1,0 +1,228 @@
+//! How a record stands to a message: what refuses a claim, and what then becomes of the message.
+//!
+//! The item as it is tells why a write was refused, and each case has its answer here; the table is in
+//! `docs/lifecycle.md`. Beside it the conditions that these cases are told apart by, and the one write
+//! that gives a task up without running it.
+
+use std::time::Duration;
+
+use crate::app::outgoing;
+use crate::error::Result;
+use crate::failure::Failure;
+use crate::message::{Message, compress};
+use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
+use crate::record::{State, count, field, instant, status};
+use crate::time::Timestamp;
+use crate::worker::Disposition;
+
+use super::{Batch, Job};
+
+/// How the record stands to a message that wants to run.
+pub(super) enum Standing {
+    /// It may.
+    Mine,
+    /// The task is final; its record.
+    Final(Item),
+    /// A later attempt is recorded and due; its message may never have been sent.
+    Newer {
+        attempt: u32,
+        retries: u32,
+        due_at: Option<Timestamp>,
+    },
+    /// A later attempt runs; its own message looks after it.
+    Overtaken,
+    /// Someone alive runs it until then.
+    Held { until: Timestamp },
+    /// Whoever ran this attempt is dead.
+    Abandoned,
+}
+
+impl Standing {
+    pub(super) fn of(item: &Item, job: &Job<'_>, now: Timestamp) -> Self {
+        let attempt = count(item, field::ATTEMPT);
+        let until = instant(item, field::LEASE_UNTIL).unwrap_or(now);
+        match status(item) {
+            Some(state) if state.is_final() => Standing::Final(item.clone()),
+            Some(State::Retry) if attempt > job.message.attempt => Standing::Newer {
+                attempt,
+                retries: count(item, field::RETRIES),
+                due_at: instant(item, field::DUE_AT),
+            },
+            // On a FIFO queue no later attempt has a message of its own: this one stands for it.
+            Some(State::Started)
+                if attempt > job.message.attempt && job.delivery.queue.is_fifo() =>
+            {
+                Standing::Newer {
+                    attempt,
+                    retries: count(item, field::RETRIES),
+                    due_at: None,
+                }
+            }
+            Some(State::Started) if attempt > job.message.attempt => Standing::Overtaken,
+            Some(State::Started) if attempt == job.message.attempt => {
+                let owner = item.get(field::OWNER).and_then(Attribute::as_text);
+                if owner == Some(&job.owner) {
+                    // Its own claim, whose answer was lost.
+                    Standing::Mine
+                } else if until < now {
+                    Standing::Abandoned
+                } else {
+                    Standing::Held { until }
+                }
+            }
+            // An older attempt still runs, or the item changed since: the next delivery will tell.
+            _ => Standing::Held { until },
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Whether there is a queue to single out a message that its process died with.
+    pub(super) fn quarantine(&self) -> Option<QueueName> {
+        let name = QueueName::new(QueueName::QUARANTINE);
+        self.worker
+            .app()
+            .config()
+            .queues
+            .contains_key(&name)
+            .then_some(name)
+    }
+
+    /// The outcome of a write that wants a task which nobody runs.
+    pub(super) fn standing(&self, job: &Job<'_>, outcome: Outcome) -> Standing {
+        match outcome {
+            Outcome::Applied(_) => Standing::Mine,
+            Outcome::Refused(Some(old)) => Standing::of(&old, job, self.now()),
+            // Refused, though there is nothing: it was removed since. The next delivery will tell.
+            Outcome::Refused(None) => Standing::Held { until: self.now() },
+        }
+    }
+
+    /// What becomes of a message whose task is not for it to run.
+    pub(super) async fn refused(&self, job: &Job<'_>, standing: Standing) -> Result<Disposition> {
+        let task_id = &job.message.id;
+        match standing {
+            Standing::Mine | Standing::Overtaken => Ok(Disposition::Done),
+            Standing::Final(item) => self.follow_again(job, &item).await,
+            Standing::Newer { .. } if job.delivery.queue.is_fifo() => Ok(Disposition::Returned),
+            Standing::Newer {
+                attempt,
+                retries,
+                due_at,
+            } => {
+                tracing::info!(task_id, attempt, "sent a recorded retry again");
+                let mut next = job.message.clone();
+                next.attempt = attempt;
+                next.retries = retries;
+                next.eta = due_at;
+                self.send_on(job, &job.home, next).await?;
+                Ok(Disposition::Done)
+            }
+            // Both copies are one message: acknowledging it would take away what brings the task back
+            // if its runner dies.
+            Standing::Held { until } => {
+                let left = until.since(self.now()).max(Duration::from_secs(1));
+                self.hide(job.delivery, left).await?;
+                Ok(Disposition::Returned)
+            }
+            Standing::Abandoned => {
+                tracing::warn!(task_id, "its process died in company: on to quarantine");
+                let mut suspect = job.message.clone();
+                suspect.queue = Some(job.home.as_str().to_owned());
+                let quarantine = self.quarantine().unwrap_or_else(|| job.home.clone());
+                self.send_on(job, &quarantine, suspect).await?;
+                Ok(Disposition::Done)
+            }
+        }
+    }
+
+    /// Sends another message of this task, of the same tenant.
+    pub(super) async fn send_on(
+        &self,
+        job: &Job<'_>,
+        queue: &QueueName,
+        message: Message,
+    ) -> Result<()> {
+        let mut next = outgoing(&message, queue, self.now())?;
+        if job.delivery.group.is_some() {
+            next.group.clone_from(&job.delivery.group);
+        }
+        self.outbox.send(queue, next).await.map(drop)
+    }
+
+    /// Records a final state of a task that nobody started.
+    pub(super) async fn record_unstarted(
+        &self,
+        job: &Job<'_>,
+        state: State,
+        failure: &Failure,
+    ) -> Result<Standing> {
+        let now = self.now();
+        let expires = self.worker.app().config().result_expires;
+        let mut changes = vec![
+            Change::Set(field::TASK.into(), job.message.task.as_str().into()),
+            Change::Set(field::OWNER.into(), job.owner.as_str().into()),
+            Change::Set(field::STATUS.into(), state.into()),
+            Change::Set(field::ATTEMPT.into(), job.message.attempt.into()),
+            Change::Set(field::RETRIES.into(), job.message.retries.into()),
+            Change::Set(field::QUEUE.into(), job.home.as_str().into()),
+            Change::Set(field::ERROR.into(), failure.into()),
+            Change::Set(field::FINISHED_AT.into(), now.into()),
+            Change::Set(field::TTL.into(), (now + expires).as_secs().into()),
+            Change::Remove(field::DUE_AT.into()),
+        ];
+        if let Some(kept) = kept_message(job) {
+            changes.push(Change::Set(field::MESSAGE.into(), kept));
+        }
+        let mut when = unleased(job);
+        // Or its process is dead: it need not run again to be given up.
+        when.push(abandoned(job, now));
+        let key = Key::Result(job.message.id.clone());
+        let write = Write {
+            key,
+            op: Op::Update(changes),
+            when: When::Any(when),
+        };
+        let outcome = self.worker.app().ports().store.write(write).await?;
+        if let Outcome::Refused(Some(old)) = &outcome
+            && status(old) == Some(state)
+            && old.get(field::OWNER).and_then(Attribute::as_text) == Some(&job.owner)
+        {
+            // An earlier try of this very write, whose answer was lost.
+            return Ok(Standing::Mine);
+        }
+        Ok(self.standing(job, outcome))
+    }
+}
+
+/// Nobody runs the task, and no later attempt is recorded.
+pub(super) fn unleased(job: &Job<'_>) -> Vec<When> {
+    vec![
+        When::Absent,
+        When::All(vec![
+            When::Eq(field::STATUS.into(), State::Retry.into()),
+            When::AtMost(field::ATTEMPT.into(), job.message.attempt.into()),
+        ]),
+    ]
+}
+
+/// Whoever ran this attempt is dead.
+pub(super) fn abandoned(job: &Job<'_>, now: Timestamp) -> When {
+    When::All(vec![
+        When::Eq(field::STATUS.into(), State::Started.into()),
+        When::Eq(field::ATTEMPT.into(), job.message.attempt.into()),
+        When::Below(field::LEASE_UNTIL.into(), now.into()),
+    ])
+}
+
+/// The whole message, for a retry by hand; unless it alone would fill the record.
+pub(super) fn kept_message(job: &Job<'_>) -> Option<Attribute> {
+    const ROOM: usize = 300 * 1024;
+    let kept = compress(&job.delivery.body);
+    if kept.len() > ROOM {
+        let (task_id, bytes) = (&job.message.id, kept.len());
+        tracing::warn!(task_id, bytes, "too large to be kept in the record");
+        return None;
+    }
+    Some(Attribute::Bytes(kept))
+}
