@@ -181,6 +181,49 @@ impl Options {
         self
     }
 
+    /// Celery's `acks_late`, here for who brings it along: a message is always acknowledged after its
+    /// task's end was recorded.
+    ///
+    /// # Panics
+    /// When told `false`, which in an attribute is a compile error.
+    #[must_use]
+    pub const fn acks_late(self, late: bool) -> Self {
+        assert!(
+            late,
+            "messages are always acknowledged late: so nothing is lost with a process; \
+             a task whose effect must not happen again guards it by `ctx.idempotency_key()`"
+        );
+        self
+    }
+
+    /// Celery's `track_started`, here for who brings it along: the claim is the STARTED record.
+    ///
+    /// # Panics
+    /// When told `false`, which in an attribute is a compile error.
+    #[must_use]
+    pub const fn track_started(self, track: bool) -> Self {
+        assert!(
+            track,
+            "the STARTED record is what keeps others from running the task; \
+             `idempotent` leaves it out"
+        );
+        self
+    }
+
+    /// Celery's `store_errors_even_if_ignored`, here for who brings it along: failures are always
+    /// recorded.
+    ///
+    /// # Panics
+    /// When told `false`, which in an attribute is a compile error.
+    #[must_use]
+    pub const fn store_errors_even_if_ignored(self, store: bool) -> Self {
+        assert!(
+            store,
+            "failures are always recorded, or nobody would ever know"
+        );
+        self
+    }
+
     /// The wait before retry number `retries + 1`, where the error doesn't say one.
     pub(crate) fn retry_delay(&self, retries: u32, entropy: &dyn Entropy) -> Duration {
         match self.backoff {

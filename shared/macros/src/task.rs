@@ -252,6 +252,9 @@ impl<'a> Task<'a> {
                     #returned::into_result(#ident(#(#arguments),*).await)
                 }
             }
+            #[allow(deprecated, reason = "the task may be")]
+            // Looked at here, so that an impossible option is an error where it is written.
+            const _: ::sedano::Options = <#ident as ::sedano::Task>::OPTIONS;
         }
     }
 
