@@ -1,11 +1,12 @@
 //! Many messages in as few calls as SQS allows: ten messages and 1 MiB each.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{BATCH_BYTES, BATCH_ENTRIES, Outgoing, Queue, QueueName, Sent};
+use crate::ports::{BATCH_BYTES, BATCH_ENTRIES, Outgoing, Queue, QueueName, Receipt, Sent};
 
 /// Sends messages to their queues, all calls at once. Each message carries a tag, which comes back
 /// with what became of it. Order within a queue is kept; only FIFO queues keep it any further.
@@ -40,10 +41,39 @@ async fn call<T>(
     batch: Vec<(Outgoing, T)>,
 ) -> Vec<(T, Result<Sent>)> {
     let (messages, tags): (Vec<Outgoing>, Vec<T>) = batch.into_iter().unzip();
-    match port.send(queue, messages).await {
+    hand_out(tags, port.send(queue, messages).await)
+}
+
+/// Changes how long messages stay hidden, all calls at once; each with a tag, as in [`send`].
+pub(crate) async fn hide<T>(
+    port: &dyn Queue,
+    changes: Vec<(QueueName, Receipt, Duration, T)>,
+) -> Vec<(T, Result<()>)> {
+    let mut queues: BTreeMap<QueueName, Vec<(Receipt, Duration, T)>> = BTreeMap::new();
+    for (queue, receipt, pause, tag) in changes {
+        queues.entry(queue).or_default().push((receipt, pause, tag));
+    }
+    let mut calls = Vec::new();
+    for (queue, changes) in queues {
+        let mut changes = changes.into_iter().peekable();
+        while changes.peek().is_some() {
+            let (mut batch, mut tags) = (Vec::new(), Vec::new());
+            for (receipt, pause, tag) in changes.by_ref().take(BATCH_ENTRIES) {
+                batch.push((receipt, pause));
+                tags.push(tag);
+            }
+            let queue = queue.clone();
+            calls.push(async move { hand_out(tags, port.hide_many(&queue, batch).await) });
+        }
+    }
+    join_all(calls).await.into_iter().flatten().collect()
+}
+
+/// Each its answer; where the call failed as a whole, the same for each.
+fn hand_out<T, A>(tags: Vec<T>, answers: Result<Vec<Result<A>>>) -> Vec<(T, Result<A>)> {
+    match answers {
         Ok(answers) => tags.into_iter().zip(answers).collect(),
         Err(error) => {
-            // The call failed as a whole: for each message of it the same.
             let (kind, text) = (error.kind(), error.to_string());
             tags.into_iter()
                 .map(|tag| (tag, Err(Error::new(kind, text.clone()))))

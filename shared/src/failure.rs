@@ -96,6 +96,14 @@ impl TaskError {
         )
     }
 
+    /// Stopped by the end of an invocation most of which others had used: it begins anew at once.
+    pub(crate) fn cut_short() -> Self {
+        Self::classified(
+            Class::Snooze(Duration::ZERO),
+            "stopped by the end of an invocation that it began late; it begins anew",
+        )
+    }
+
     /// Keep no outcome.
     pub fn ignore() -> Self {
         Self::classified(Class::Ignore, "ignored")

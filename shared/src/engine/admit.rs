@@ -24,8 +24,6 @@ pub(super) enum Admission<'a> {
 
 /// Waiting this long for a due time costs less than another delivery.
 const SHORT_WAIT: Duration = Duration::from_secs(1);
-/// A task without a limit of its own is not started with less time than this.
-const LEAST_TIME: Duration = Duration::from_secs(1);
 
 impl Batch<'_> {
     pub(super) async fn admit(&self, job: &Job<'_>) -> Result<Admission<'_>> {
@@ -66,7 +64,8 @@ impl Batch<'_> {
             .message
             .time_limit
             .or(def.options.time_limit)
-            .unwrap_or(LEAST_TIME);
+            // One that is stopped for want of time begins anew: not likely with half of it left.
+            .unwrap_or(fresh / 2);
         left < limit.min(fresh)
     }
 

@@ -22,6 +22,8 @@ pub(super) enum Claim {
     Mine(Claimed),
     /// It isn't to run here and now, and this is what becomes of its message.
     Over(Disposition),
+    /// It was running when its process died, and is to run again here with nobody beside it.
+    Suspect,
     /// A FIFO message whose retry is recorded: it goes on as that.
     Adopt {
         attempt: u32,
@@ -59,7 +61,8 @@ impl Batch<'_> {
         let started_at = self.now();
         let attempt = Attempt::started(started_at, &self.invocation.id);
         // A second delivery may come of a death, which only a claim brings to light.
-        if known.options().idempotent && job.delivery.receive_count <= 1 && !self.singled_out(job) {
+        let quarantined = job.delivery.queue.as_str() == QueueName::QUARANTINE;
+        if known.options().idempotent && job.delivery.receive_count <= 1 && !quarantined {
             let attempts = vec![attempt];
             return Ok(Claim::Mine(Claimed {
                 started_at,
@@ -119,13 +122,9 @@ impl Batch<'_> {
                 retries,
                 due_at,
             }),
+            (Standing::Abandoned, ..) if self.singled_out(job) && !job.alone => Ok(Claim::Suspect),
             (standing, ..) => self.refused(job, standing).await.map(Claim::Over),
         }
-    }
-
-    /// Whether the message is where deaths count: in quarantine, or anywhere if there is none.
-    fn singled_out(&self, job: &Job<'_>) -> bool {
-        job.delivery.queue.as_str() == QueueName::QUARANTINE || self.quarantine().is_none()
     }
 
     fn lease(&self, job: &Job<'_>, attempt: &Attempt) -> Vec<(&'static str, Attribute)> {
@@ -184,9 +183,9 @@ impl Batch<'_> {
         ));
         changes.push(Change::Remove(field::DUE_AT.into()));
         let mut when = unleased(job);
-        // A death is counted where it is the message's own: in a batch of one.
-        if self.singled_out(job) {
-            changes.push(Change::Add(field::CRASHES.into(), i64::from(self.alone)));
+        // A death is counted where it is the message's own.
+        if self.singled_out(job) && job.alone {
+            changes.push(Change::Add(field::CRASHES.into(), 1));
             when.push(abandoned(job, attempt.start));
         }
         let key = Key::Result(job.message.id.clone());

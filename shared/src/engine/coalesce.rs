@@ -3,7 +3,7 @@
 //! The first who wants something leads: it waits for the others, makes the call and hands out the
 //! answers. Nobody is spawned, so nothing outlives the batch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -13,8 +13,10 @@ use tokio::sync::{Notify, oneshot};
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{
-    BATCH_WRITES, Clock, Outcome, Outgoing, Ports, Queue, QueueName, Sent, Store, Write,
+    BATCH_WRITES, Clock, Delivery, Outcome, Outgoing, Ports, Queue, QueueName, Receipt, Sent,
+    Store, Write,
 };
+use crate::time::Timestamp;
 
 /// How long the first finish waits for others: less than a call takes.
 const WINDOW: Duration = Duration::from_millis(5);
@@ -166,5 +168,55 @@ impl<'a> Outbox<'a> {
             }
         }
         answer.await.map_err(unanswered)?
+    }
+}
+
+/// Visibility changes, many in one call.
+pub(super) struct Hides<'a> {
+    port: &'a dyn Queue,
+    clock: &'a dyn Clock,
+    pending: Pending<(QueueName, Receipt, Duration), Result<()>>,
+    /// What was hidden, until when.
+    hidden: Mutex<BTreeMap<Receipt, Timestamp>>,
+}
+
+impl<'a> Hides<'a> {
+    pub(super) fn new(ports: &'a Ports) -> Self {
+        Self {
+            port: &*ports.queue,
+            clock: &*ports.clock,
+            pending: Pending::new(),
+            hidden: Mutex::new(BTreeMap::new()),
+        }
+    }
+
+    /// Hides with whoever hides at the same moment.
+    pub(super) async fn hide(&self, delivery: &Delivery, pause: Duration) -> Result<()> {
+        let receipt = &delivery.receipt;
+        let change = (delivery.queue.clone(), receipt.clone(), pause);
+        let (answer, place) = self.pending.add(change);
+        if place == 1 {
+            tokio::task::yield_now().await;
+            let (changes, waiting) = self.pending.take();
+            let tagged = changes
+                .into_iter()
+                .zip(waiting)
+                .map(|((queue, receipt, pause), sender)| (queue, receipt, pause, sender))
+                .collect();
+            for (sender, hidden) in batches::hide(self.port, tagged).await {
+                drop(sender.send(hidden));
+            }
+        }
+        answer.await.map_err(unanswered)??;
+        let until = self.clock.now() + pause;
+        let mut hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        hidden.insert(receipt.clone(), until);
+        Ok(())
+    }
+
+    /// Until when that delivery was hidden, if it was.
+    pub(super) fn until(&self, receipt: &Receipt) -> Option<Timestamp> {
+        let hidden = self.hidden.lock().unwrap_or_else(PoisonError::into_inner);
+        hidden.get(receipt).copied()
     }
 }

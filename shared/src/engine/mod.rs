@@ -13,11 +13,12 @@
 //!
 //! Members of a batch run side by side and share their calls ([`coalesce`]); none waits for another.
 //! Members of one FIFO group run in order, and after one that isn't done the rest of its group is
-//! handed back.
+//! handed back, to come again when it does.
 
 mod admit;
 mod claim;
 mod coalesce;
+mod company;
 mod decide;
 mod finish;
 mod reroute;
@@ -33,10 +34,11 @@ use std::time::Duration;
 use futures_util::future::join_all;
 
 use crate::app::is_for_tasks;
+use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 use crate::options::Options;
-use crate::ports::{BATCH_ENTRIES, Delivery, QueueName};
+use crate::ports::{Delivery, QueueName, Receipt};
 use crate::record::State;
 use crate::task::TaskDef;
 use crate::time::Timestamp;
@@ -44,7 +46,8 @@ use crate::worker::{Disposition, Invocation, Worker};
 
 use admit::Admission;
 use claim::Claim;
-use coalesce::{Outbox, Writes};
+use coalesce::{Hides, Outbox, Writes};
+use company::{Company, Seat};
 use decide::Verdict;
 use standing::Standing;
 
@@ -59,11 +62,16 @@ pub(crate) async fn handle(
     deliveries: &[Delivery],
     invocation: &Invocation,
 ) -> Vec<Disposition> {
-    let batch = Batch::new(worker, invocation, deliveries);
-    batch.shorten_visibility(deliveries).await;
     let lanes = lanes(deliveries);
+    let batch = Batch::new(worker, invocation);
+    let company = Company::of(lanes.len());
+    batch.shorten_visibility(deliveries).await;
     batch.finishes.open(lanes.len());
-    let done = join_all(lanes.into_iter().map(|lane| batch.lane(lane))).await;
+    let mut working = Vec::with_capacity(lanes.len());
+    for lane in lanes {
+        working.push(batch.lane(lane, company.seat().await));
+    }
+    let done = join_all(working).await;
     let mut dispositions = vec![Disposition::Returned; deliveries.len()];
     for (place, disposition) in done.into_iter().flatten() {
         if let Some(slot) = dispositions.get_mut(place) {
@@ -78,11 +86,10 @@ struct Batch<'a> {
     worker: &'a Worker,
     invocation: &'a Invocation,
     started: Timestamp,
-    /// Whether a death of the process would be this message's own doing.
-    alone: bool,
     claims: Writes<'a>,
     finishes: Writes<'a>,
     outbox: Outbox<'a>,
+    hides: Hides<'a>,
 }
 
 /// One message of the batch, decoded.
@@ -93,6 +100,8 @@ struct Job<'a> {
     home: QueueName,
     /// Who holds the lease: this invocation, this place in its batch.
     owner: String,
+    /// Whether a death of the process would be this message's own doing.
+    alone: bool,
 }
 
 /// A job whose task is known.
@@ -139,16 +148,16 @@ fn lanes(deliveries: &[Delivery]) -> Vec<Lane<'_>> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(worker: &'a Worker, invocation: &'a Invocation, deliveries: &[Delivery]) -> Self {
+    fn new(worker: &'a Worker, invocation: &'a Invocation) -> Self {
         let ports = worker.app().ports();
         Self {
             worker,
             invocation,
             started: ports.clock.now(),
-            alone: deliveries.len() == 1,
             claims: Writes::new(ports),
             finishes: Writes::new(ports),
             outbox: Outbox::new(ports),
+            hides: Hides::new(ports),
         }
     }
 
@@ -173,40 +182,53 @@ impl<'a> Batch<'a> {
             return;
         }
         let hidden = left + Duration::from_secs(5);
-        for chunk in deliveries.chunks(BATCH_ENTRIES) {
-            let changes = chunk
-                .iter()
-                .map(|one| (one.receipt.clone(), hidden))
-                .collect();
-            let Some(first) = chunk.first() else { continue };
-            let port = &self.worker.app().ports().queue;
-            if let Err(error) = port.hide_many(&first.queue, changes).await {
+        let changes = deliveries
+            .iter()
+            .map(|one| (one.queue.clone(), one.receipt.clone(), hidden, ()))
+            .collect();
+        for ((), changed) in batches::hide(&*self.worker.app().ports().queue, changes).await {
+            if let Err(error) = changed {
                 // Costs time after a crash, nothing else.
                 tracing::warn!(%error, "the visibility timeout could not be shortened");
             }
         }
     }
 
-    async fn lane(&self, lane: Lane<'_>) -> Vec<(usize, Disposition)> {
+    async fn lane(&self, lane: Lane<'_>, mut seat: Seat<'_>) -> Vec<(usize, Disposition)> {
         let mut dispositions = Vec::with_capacity(lane.len());
-        let mut blocked = false;
-        for (place, delivery) in lane {
-            let disposition = if blocked {
-                Disposition::Returned
-            } else {
-                self.deliver(place, delivery).await
-            };
-            blocked = disposition == Disposition::Returned;
+        let mut rest = lane.into_iter();
+        for (place, delivery) in rest.by_ref() {
+            let disposition = self.deliver(place, delivery, &mut seat).await;
             dispositions.push((place, disposition));
+            if disposition == Disposition::Returned {
+                self.hand_back(rest.as_slice(), &delivery.receipt).await;
+                break;
+            }
         }
+        dispositions.extend(rest.map(|(place, _)| (place, Disposition::Returned)));
         self.finishes.close();
         dispositions
     }
 
+    /// The rest of a group comes again with the message that holds it up: hidden longer, it would
+    /// hold up that one.
+    async fn hand_back(&self, rest: &[(usize, &Delivery)], head: &Receipt) {
+        let Some(until) = self.hides.until(head) else {
+            return;
+        };
+        let pause = until.since(self.now());
+        let hidden = rest.iter().map(|(_, delivery)| self.hide(delivery, pause));
+        for result in join_all(hidden).await {
+            if let Err(error) = result {
+                tracing::warn!(%error, "comes again at its visibility timeout only");
+            }
+        }
+    }
+
     /// An error of a port is never the task's fault: the message goes back and comes again, soon if
     /// the error is a passing one.
-    async fn deliver(&self, place: usize, delivery: &Delivery) -> Disposition {
-        let error = match self.work(place, delivery).await {
+    async fn deliver(&self, place: usize, delivery: &Delivery, seat: &mut Seat<'_>) -> Disposition {
+        let error = match self.work(place, delivery, seat).await {
             Ok(disposition) => return disposition,
             Err(error) => error,
         };
@@ -222,7 +244,12 @@ impl<'a> Batch<'a> {
         Disposition::Returned
     }
 
-    async fn work(&self, place: usize, delivery: &Delivery) -> Result<Disposition> {
+    async fn work(
+        &self,
+        place: usize,
+        delivery: &Delivery,
+        seat: &mut Seat<'_>,
+    ) -> Result<Disposition> {
         let message = match Message::decode(&delivery.body, &delivery.message_id, delivery.sent_at)
         {
             Ok(message) => message,
@@ -250,8 +277,9 @@ impl<'a> Batch<'a> {
             message,
             home,
             owner,
+            alone: seat.is_alone(),
         };
-        match self.attempt(&mut job).await {
+        match self.attempt(&mut job, seat).await {
             // It could be read but not be written again with what a retry or a detour adds.
             Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
             result => result,
@@ -267,7 +295,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn attempt(&self, job: &mut Job<'_>) -> Result<Disposition> {
+    async fn attempt(&self, job: &mut Job<'_>, seat: &mut Seat<'_>) -> Result<Disposition> {
         loop {
             let def = match self.admit(job).await? {
                 Admission::Now(def) => def,
@@ -277,6 +305,10 @@ impl<'a> Batch<'a> {
             match self.claim(&known).await? {
                 Claim::Mine(claimed) => return self.carry_out(&known, claimed).await,
                 Claim::Over(disposition) => return Ok(disposition),
+                Claim::Suspect => {
+                    seat.be_alone().await;
+                    job.alone = seat.is_alone();
+                }
                 // On a FIFO queue the message itself is what is retried.
                 Claim::Adopt {
                     attempt,

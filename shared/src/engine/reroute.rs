@@ -22,12 +22,7 @@ impl Batch<'_> {
     pub(super) async fn hide(&self, delivery: &Delivery, pause: Duration) -> Result<()> {
         // SQS counts its 12 hours from the receive, which was up to an invocation ago.
         let pause = whole_seconds(pause).min(MAX_HIDE - Duration::from_secs(1200));
-        let change = vec![(delivery.receipt.clone(), pause)];
-        let port = &self.worker.app().ports().queue;
-        port.hide_many(&delivery.queue, change)
-            .await?
-            .into_iter()
-            .collect()
+        self.hides.hide(delivery, pause).await
     }
 
     /// To the dead-letter queue, with the reason as attributes; then the message is done. Where there

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
 use crate::context::Context;
 use crate::failure::{Panicked, TaskError, TimeLimit};
@@ -15,6 +16,9 @@ use super::{Batch, Known};
 /// What a body ended with: its JSON, or its error.
 pub(super) type Outcome = Result<String, TaskError>;
 
+/// A run that begins this long after its invocation had to wait for others.
+const LATE: Duration = Duration::from_secs(1);
+
 impl Batch<'_> {
     pub(super) async fn run(&self, known: &Known<'_>, started_at: Timestamp) -> Outcome {
         let message = &known.job.message;
@@ -22,6 +26,9 @@ impl Batch<'_> {
         let left = self.stop_at().since(now);
         let own = message.time_limit.or(known.options().time_limit);
         let limit = own.map_or(left, |own| own.min(left));
+        // A fresh invocation would have given it this much, or nearly.
+        let fresh = self.stop_at().since(self.started);
+        let short = own.is_none() && left + LATE < fresh;
         let soft = message.soft_time_limit.or(known.options().soft_time_limit);
         let app = self.worker.app().inside_task(message.hops);
         let state = self.worker.state_map().clone();
@@ -40,7 +47,10 @@ impl Batch<'_> {
         tokio::select! {
             biased;
             outcome = caught(body) => outcome,
-            () = clock.sleep(limit) => Err(TimeLimit(limit).into()),
+            () = clock.sleep(limit) => Err(match short {
+                true => TaskError::cut_short(),
+                false => TimeLimit(limit).into(),
+            }),
         }
     }
 }

@@ -77,8 +77,14 @@ impl Standing {
 }
 
 impl Batch<'_> {
-    /// Whether there is a queue to single out a message that its process died with.
-    pub(super) fn quarantine(&self) -> Option<QueueName> {
+    /// Whether a message that its process died with runs again where it is: in quarantine, on a FIFO
+    /// queue, where leaving would cost it its place, or anywhere if there is no quarantine.
+    pub(super) fn singled_out(&self, job: &Job<'_>) -> bool {
+        let queue = &job.delivery.queue;
+        queue.as_str() == QueueName::QUARANTINE || queue.is_fifo() || self.quarantine().is_none()
+    }
+
+    fn quarantine(&self) -> Option<QueueName> {
         let name = QueueName::new(QueueName::QUARANTINE);
         self.worker
             .app()
@@ -125,14 +131,20 @@ impl Batch<'_> {
                 self.hide(job.delivery, left).await?;
                 Ok(Disposition::Returned)
             }
-            Standing::Abandoned => {
-                tracing::warn!(task_id, "its process died in company: on to quarantine");
-                let mut suspect = job.message.clone();
-                suspect.queue = Some(job.home.as_str().to_owned());
-                let quarantine = self.quarantine().unwrap_or_else(|| job.home.clone());
-                self.send_on(job, &quarantine, suspect).await?;
-                Ok(Disposition::Done)
-            }
+            Standing::Abandoned => match self.quarantine() {
+                Some(quarantine) if !self.singled_out(job) => {
+                    tracing::warn!(task_id, "its process died in company: on to quarantine");
+                    let mut suspect = job.message.clone();
+                    suspect.queue = Some(job.home.as_str().to_owned());
+                    self.send_on(job, &quarantine, suspect).await?;
+                    Ok(Disposition::Done)
+                }
+                // Its lease ended while it was asked for.
+                _ => {
+                    self.hide(job.delivery, Duration::ZERO).await?;
+                    Ok(Disposition::Returned)
+                }
+            },
         }
     }
 
