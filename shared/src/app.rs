@@ -322,7 +322,7 @@ impl App {
                 When::Eq(field::STATUS.into(), State::Retry.into()),
             ]),
         };
-        match self.inner.ports.store.write(write).await? {
+        match record::write(&*self.inner.ports.store, write, now).await? {
             Outcome::Applied(_) => Ok(()),
             Outcome::Refused(old) => match old.as_ref().and_then(record::status) {
                 Some(State::Revoked) => Ok(()),
@@ -414,7 +414,7 @@ pub(crate) fn is_for_tasks(queue: &QueueName) -> bool {
 }
 
 /// Tasks go to queues that are configured, and not to those that failed messages go to.
-fn known_queue(config: &Config, queue: &QueueName) -> Result<()> {
+pub(crate) fn known_queue(config: &Config, queue: &QueueName) -> Result<()> {
     if !is_for_tasks(queue) {
         let what = format!("`{queue}` takes messages from workers only; choose another queue");
         return Err(Error::new(ErrorKind::Invalid, what));

@@ -14,7 +14,7 @@ use crate::ports::QueueName;
 /// | `SEDANO_RESULTS_TABLE` | the table of results | required |
 /// | `SEDANO_STATE_TABLE` | the table of bookkeeping | required |
 /// | `SEDANO_RESULT_EXPIRES` | seconds a final record is kept | 86400 |
-/// | `SEDANO_UNKNOWN_TASK_GRACE` | seconds a message of an unknown task waits for a worker that knows it | 300 |
+/// | `SEDANO_UNKNOWN_TASK_GRACE` | seconds a message of an unknown task waits for a worker that knows it, at most 3600 | 300 |
 /// | `SEDANO_VISIBILITY_TIMEOUT` | the queue's visibility timeout in seconds, where the worker should shorten it | unset |
 /// | `SEDANO_STORE_WRITES` | `batch` (PartiQL batches) or `single` (one call a write, at once) | batch |
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,9 +110,7 @@ impl Config {
             results_table: settings.text("SEDANO_RESULTS_TABLE", "the name of a DynamoDB table")?,
             state_table: settings.text("SEDANO_STATE_TABLE", "the name of a DynamoDB table")?,
             result_expires: settings.seconds("SEDANO_RESULT_EXPIRES")?.unwrap_or(DAY),
-            unknown_task_grace: settings
-                .seconds("SEDANO_UNKNOWN_TASK_GRACE")?
-                .unwrap_or(Duration::from_secs(300)),
+            unknown_task_grace: settings.unknown_task_grace()?,
             visibility_timeout: settings.seconds("SEDANO_VISIBILITY_TIMEOUT")?,
             store_writes: match lookup("SEDANO_STORE_WRITES").as_deref() {
                 None | Some("" | "batch") => StoreWrites::Batch,
@@ -341,6 +339,16 @@ impl<F: Fn(&str) -> Option<String>> Settings<'_, F> {
         Ok(None)
     }
 
+    fn unknown_task_grace(&self) -> Result<Duration> {
+        // Its waits double and each counts as a receive: after ten, SQS takes the message away.
+        const MOST: Duration = Duration::from_secs(3600);
+        const NAME: &str = "SEDANO_UNKNOWN_TASK_GRACE";
+        match self.seconds(NAME)? {
+            Some(grace) if grace > MOST => Err(wrong(NAME, "3600 seconds at most")),
+            grace => Ok(grace.unwrap_or(Duration::from_secs(300))),
+        }
+    }
+
     fn seconds(&self, name: &str) -> Result<Option<Duration>> {
         match self.0(name).filter(|text| !text.is_empty()) {
             None => Ok(None),
@@ -417,6 +425,10 @@ mod tests {
         assert_eq!(
             with(("SEDANO_RESULT_EXPIRES", "soon")),
             "SEDANO_RESULT_EXPIRES must be a whole number of seconds"
+        );
+        assert_eq!(
+            with(("SEDANO_UNKNOWN_TASK_GRACE", "3601")),
+            "SEDANO_UNKNOWN_TASK_GRACE must be 3600 seconds at most"
         );
         assert_eq!(
             with(("SEDANO_STORE_WRITES", "x")),

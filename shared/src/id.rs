@@ -14,6 +14,12 @@ pub(crate) fn fresh(clock: &dyn Clock, entropy: &dyn Entropy) -> String {
         .to_string()
 }
 
+/// Whether the id was drawn at random, by Sedano (version 7), SQS or a sender (version 4): nobody will ever
+/// mean another task by it.
+pub(crate) fn is_random(id: &str) -> bool {
+    Uuid::try_parse(id).is_ok_and(|id| matches!(id.get_version_num(), 4 | 7))
+}
+
 /// The id of what follows from something that may happen twice: the same parts give the same id.
 /// UUID version 5 over the parts, each ended by a byte that no id contains.
 pub(crate) fn derived(parts: &[&str]) -> String {
@@ -27,6 +33,14 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x8a1f_5c0e_6f1b_4a4e_9c39_0d6f_0b7a_5ed
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_random_is_told_by_the_version() {
+        assert!(is_random("0197a3c4-9f1c-7d3e-8c1f-2b7a6f0e9d10"));
+        assert!(is_random("6f0f5d0e-9c1c-4d3e-8c1f-2b7a6f0e9d10"));
+        assert!(!is_random(&derived(&["a"])));
+        assert!(!is_random("order-17"));
+    }
 
     #[test]
     fn derived_ids_are_stable_and_tell_their_parts_apart() {

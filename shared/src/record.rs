@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
-use crate::ports::{Attribute, Field, Item};
+use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, Store, When, Write};
 use crate::time::Timestamp;
 
 /// Attribute names of the results table.
@@ -261,6 +261,45 @@ pub(crate) fn is_expired(item: &Item, now: Timestamp) -> bool {
     item.get(field::TTL)
         .and_then(Attribute::as_number)
         .is_some_and(|ttl| ttl <= now.as_secs())
+}
+
+/// Writes to a task's record; one past its `ttl` that is still there counts as absent, so that nothing of
+/// an earlier life stands in the way or is left in what is written.
+pub(crate) async fn write(store: &dyn Store, write: Write, now: Timestamp) -> Result<Outcome> {
+    let outcome = store.write(write.clone()).await?;
+    match &outcome {
+        Outcome::Refused(Some(old)) if is_expired(old, now) => {
+            match store.write(anew(write, now)).await? {
+                Outcome::Applied(_) => Ok(Outcome::Applied(None)),
+                refused => Ok(refused),
+            }
+        }
+        _ => Ok(outcome),
+    }
+}
+
+/// The write as on an absent item, in place of one past its `ttl`.
+pub(crate) fn anew(write: Write, now: Timestamp) -> Write {
+    let op = match write.op {
+        Op::Update(changes) => Op::Put(changes.into_iter().filter_map(first).collect()),
+        op => op,
+    };
+    Write {
+        op,
+        when: When::AtMost(field::TTL.into(), now.as_secs().into()),
+        ..write
+    }
+}
+
+/// What a change leaves where nothing was.
+fn first(change: Change) -> Option<(Field, Attribute)> {
+    match change {
+        Change::Set(name, value) => Some((name, value)),
+        Change::Add(name, number) => Some((name, number.into())),
+        Change::AddToSet(name, numbers) => Some((name, Attribute::NumberSet(numbers))),
+        Change::Append(name, list) => Some((name, Attribute::List(list))),
+        Change::Remove(_) => None,
+    }
 }
 
 /// The state an item records.

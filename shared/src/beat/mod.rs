@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::app::App;
+use crate::app::{App, known_queue};
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
 use crate::ports::{Attribute, Change, Field, Item, Key, Op, Outcome, When, Write};
@@ -101,7 +101,8 @@ impl Beat {
         self
     }
 
-    /// Whether the entries can be kept: names once each, periods of whole seconds.
+    /// Whether the entries can be kept: names once each, periods of whole seconds, tasks that are
+    /// registered and queues that are configured.
     ///
     /// # Errors
     /// `Config`, with the entry and what is wrong with it.
@@ -121,7 +122,12 @@ impl Beat {
             if period.as_secs() == 0 || period.subsec_nanos() > 0 {
                 return wrong("has a period that isn't a whole number of seconds, at least 1");
             }
-            app.registered().get(entry.signature.task())?;
+            let task = app.registered().get(entry.signature.task())?;
+            let call = entry.signature.clone().into_call();
+            let queue = call.queue.unwrap_or_else(|| task.options.queue.into());
+            if let Err(error) = known_queue(app.config(), &queue) {
+                return wrong(&format!("can't be sent: {error}"));
+            }
         }
         Ok(())
     }
@@ -274,6 +280,26 @@ mod tests {
             .into_iter()
             .filter_map(|call| call.into_call().eta)
             .collect()
+    }
+
+    #[test]
+    fn what_could_never_be_sent_is_found_at_start() {
+        #[crate::task]
+        async fn ping() {}
+        let app = crate::memory::Memory::default().app();
+        let app = app.tasks(crate::tasks![ping]);
+        assert_eq!(
+            beat().check(&app).map_err(|error| error.to_string()),
+            Ok(())
+        );
+        let call = Signature::<(), ()>::named("ping").queue("typo");
+        let beat = Beat::new().entry("ping", every(Duration::from_secs(30)), call);
+        let error = beat.check(&app).unwrap_err().to_string();
+        assert!(
+            error.starts_with("beat entry `ping` can't be sent: "),
+            "{error}"
+        );
+        assert!(error.contains("typo"), "{error}");
     }
 
     #[test]

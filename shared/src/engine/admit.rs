@@ -6,7 +6,7 @@ use crate::app::{outgoing, whole_seconds};
 use crate::error::Result;
 use crate::failure::Failure;
 use crate::ports::{Key, MAX_DELAY};
-use crate::record::{State, status};
+use crate::record::{State, is_expired, status};
 use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
@@ -26,10 +26,15 @@ pub(super) enum Admission<'a> {
 const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 impl Batch<'_> {
-    pub(super) async fn admit(&self, job: &Job<'_>) -> Result<Admission<'_>> {
+    pub(super) async fn admit(&self, job: &mut Job<'_>) -> Result<Admission<'_>> {
         let Some(def) = self.worker.registered().find(&job.message.task) else {
             return self.unknown(job).await.map(Admission::Over);
         };
+        if job.message.expires.is_none() {
+            // A sender that doesn't know the task didn't set its expiry. What is sent on has it.
+            let after = def.options.expires;
+            job.message.expires = after.map(|after| job.delivery.sent_at + after);
+        }
         if job
             .message
             .expires
@@ -101,10 +106,14 @@ impl Batch<'_> {
             .expires
             .map(|at| at.to_string())
             .unwrap_or_default();
+        let what = match job.message.retries {
+            0 => "it".to_owned(),
+            retries => format!("its retry {retries}"),
+        };
         let failure = self.failure(
             job,
             "Expired",
-            format!("expired at {when}, before it started"),
+            format!("expired at {when}, before {what} started"),
         );
         match self.record_unstarted(job, State::Revoked, &failure).await? {
             Standing::Mine => {
@@ -139,12 +148,14 @@ impl Batch<'_> {
             let key = Key::Result(job.message.id.clone());
             if let Some(item) = self.worker.app().ports().store.get(&key).await?
                 && status(&item).is_some_and(State::is_final)
+                && !is_expired(&item, self.now())
             {
                 return self.follow_again(job, &item).await;
             }
         }
         let mut copy = outgoing(&job.message, &job.delivery.queue, self.now())?;
         copy.group.clone_from(&job.delivery.group);
+        copy.attributes.clone_from(&job.delivery.attributes);
         self.outbox.send(&job.delivery.queue, copy).await?;
         Ok(Disposition::Done)
     }

@@ -6,7 +6,7 @@
 use crate::app::GUARD_FOR;
 use crate::error::Result;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
-use crate::record::{Attempt, State, attempts, count, field};
+use crate::record::{self, Attempt, State, attempts, count, field};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -91,7 +91,8 @@ impl Batch<'_> {
             }
         }
         let again = self.next_claim(job, &attempt);
-        let outcome = self.worker.app().ports().store.write(again).await?;
+        let store = &*self.worker.app().ports().store;
+        let outcome = record::write(store, again, started_at).await?;
         let (Outcome::Applied(old) | Outcome::Refused(old)) = &outcome;
         if let Outcome::Applied(_) = outcome {
             return Ok(mine(old.as_ref()));

@@ -74,7 +74,7 @@ impl Batch<'_> {
                     "{task}() returned {bytes} bytes; a record holds {RESULT_BYTES}: \
                      store the data elsewhere and return a reference"
                 );
-                return Verdict::named(known, "TooLarge", message, now, false);
+                return Verdict::named(known, "ResultTooLarge", message, now, false);
             }
             Ok(result) => return Verdict::Success(Some(result)),
             Err(error) => error,

@@ -7,13 +7,13 @@ use crate::error::Result;
 use crate::failure::shortened;
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
-use crate::record::{State, field, kept};
+use crate::record::{State, anew, field, is_expired, kept};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::claim::Claimed;
 use super::decide::Verdict;
-use super::standing::{Standing, kept_message, unleased};
+use super::standing::{Standing, kept_for, kept_message, unleased};
 use super::{Batch, Job, Known};
 
 impl Batch<'_> {
@@ -36,8 +36,8 @@ impl Batch<'_> {
         let fenced = claimed.fenced;
         let write = self.finish_write(known, claimed, &verdict);
         let status = verdict.state();
-        let outcome = self.record(write).await?;
-        match self.settle(job, outcome, status, fenced).await? {
+        let outcome = self.record(&write).await?;
+        match self.settle(job, outcome, write, status, fenced).await? {
             Settled::Recorded => self.follow(job, verdict).await,
             Settled::Lost(standing) if fenced => {
                 // Someone else holds the task by now; what this run found out counts for nothing.
@@ -68,7 +68,7 @@ impl Batch<'_> {
 
     /// Writes what a run found out, for as long as the invocation lasts: giving up would mean to run
     /// the body again.
-    async fn record(&self, write: Write) -> Result<Outcome> {
+    async fn record(&self, write: &Write) -> Result<Outcome> {
         const LAST_CALL: Duration = Duration::from_millis(200);
         let ports = self.worker.app().ports();
         let mut pause = Duration::from_millis(25);
@@ -92,6 +92,7 @@ impl Batch<'_> {
             .options()
             .result_expires
             .unwrap_or(self.worker.app().config().result_expires);
+        let expires = kept_for(&job.message.id, expires);
         let mut runs = claimed.attempts;
         if let Some(run) = runs.last_mut() {
             run.end = Some(now);
@@ -188,6 +189,7 @@ impl Batch<'_> {
         &self,
         job: &Job<'_>,
         outcome: Outcome,
+        write: Write,
         wrote: State,
         fenced: bool,
     ) -> Result<Settled> {
@@ -204,6 +206,14 @@ impl Batch<'_> {
             // The record was removed while the task ran. The next delivery finds none and runs.
             return Ok(Settled::Lost(Standing::Held { until: self.now() }));
         };
+        if !fenced && is_expired(&old, self.now()) {
+            let anew = anew(write, self.now());
+            return match self.worker.app().ports().store.write(anew).await? {
+                Outcome::Applied(_) => Ok(Settled::Recorded),
+                // Another copy was faster, or this write was, and its answer lost: the next delivery tells.
+                Outcome::Refused(_) => Ok(Settled::Lost(Standing::Held { until: self.now() })),
+            };
+        }
         let owner = old.get(field::OWNER).and_then(Attribute::as_text);
         let mine = owner == Some(&job.owner) && crate::record::status(&old) == Some(wrote);
         if mine {

@@ -6,12 +6,13 @@
 
 use std::time::Duration;
 
-use crate::app::outgoing;
+use crate::app::{GUARD_FOR, outgoing};
 use crate::error::Result;
 use crate::failure::Failure;
+use crate::id::is_random;
 use crate::message::{Message, compress};
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
-use crate::record::{State, count, field, instant, status};
+use crate::record::{self, State, count, field, instant, status};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -159,6 +160,7 @@ impl Batch<'_> {
         if job.delivery.group.is_some() {
             next.group.clone_from(&job.delivery.group);
         }
+        next.attributes.clone_from(&job.delivery.attributes);
         self.outbox.send(queue, next).await.map(drop)
     }
 
@@ -170,7 +172,7 @@ impl Batch<'_> {
         failure: &Failure,
     ) -> Result<Standing> {
         let now = self.now();
-        let expires = self.worker.app().config().result_expires;
+        let expires = kept_for(&job.message.id, self.worker.app().config().result_expires);
         let mut changes = vec![
             Change::Set(field::TASK.into(), job.message.task.as_str().into()),
             Change::Set(field::OWNER.into(), job.owner.as_str().into()),
@@ -195,7 +197,8 @@ impl Batch<'_> {
             op: Op::Update(changes),
             when: When::Any(when),
         };
-        let outcome = self.worker.app().ports().store.write(write).await?;
+        let store = &*self.worker.app().ports().store;
+        let outcome = record::write(store, write, now).await?;
         if let Outcome::Refused(Some(old)) = &outcome
             && status(old) == Some(state)
             && old.get(field::OWNER).and_then(Attribute::as_text) == Some(&job.owner)
@@ -204,6 +207,15 @@ impl Batch<'_> {
             return Ok(Standing::Mine);
         }
         Ok(self.standing(job, outcome))
+    }
+}
+
+/// How long a final record is kept. An id that somebody made up may come again, in another message: its
+/// record guards against it for two weeks at least. A random one never does.
+pub(super) fn kept_for(id: &str, result_expires: Duration) -> Duration {
+    match is_random(id) {
+        true => result_expires,
+        false => result_expires.max(GUARD_FOR),
     }
 }
 

@@ -133,7 +133,7 @@ async fn what_a_task_answers_is_what_becomes_of_it() {
         "poison"
     );
     let error = world.record(&large).await.error.unwrap();
-    assert_eq!(error.kind, "TooLarge");
+    assert_eq!(error.kind, "ResultTooLarge");
     assert!(error.message.contains("returned 500002 bytes"), "{error}");
     assert_eq!(
         world.record(&waiting).await.result,

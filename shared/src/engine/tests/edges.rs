@@ -244,3 +244,97 @@ async fn a_task_that_sends_itself_comes_to_an_end() {
         .collect();
     assert_eq!(failed.len(), 1, "the last one is refused its send");
 }
+
+/// The memory store removes nothing by itself, as DynamoDB may for days.
+#[tokio::test(start_paused = true)]
+async fn a_record_past_its_time_is_an_absent_one_to_every_write() {
+    let world = world();
+    let day = 86_400 * 15;
+    for id in ["run", "quick", "revoke", "expired"] {
+        let body = json!({"id": id, "task": "fail", "args": ["first"]}).to_string();
+        world.send_body("default", body).await;
+    }
+    world.step("default").await;
+    world.pass(day).await;
+    assert_eq!(world.status("run").await, State::Pending);
+
+    let start = world.app().now();
+    for (id, task) in [("run", "add"), ("quick", "add_again")] {
+        let body = json!({"id": id, "task": task, "args": [2, 3]}).to_string();
+        world.send_body("default", body).await;
+    }
+    let body = json!({"id": "expired", "task": "add", "args": [2, 3], "expires": 0.001});
+    world.send_body("default", body.to_string()).await;
+    world.app().revoke("revoke").await.unwrap();
+    world.pass(1).await;
+    assert_eq!(world.step("default").await, [Disposition::Done; 3]);
+    for id in ["run", "quick"] {
+        let record = world.record(id).await;
+        assert_eq!(record.result, Some(json!(5)), "{id}");
+        assert_eq!(record.error, None, "nothing of its earlier life is left");
+        assert_eq!(record.attempts.len(), 1);
+        assert!(record.attempts[0].start >= start);
+    }
+    for id in ["revoke", "expired"] {
+        let record = world.record(id).await;
+        assert_eq!(record.status, State::Revoked, "{id}");
+        assert!(record.attempts.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_may_come_again_is_guarded_for_two_weeks() {
+    let world = world();
+    let body = json!({"id": "daily", "task": "add", "args": [2, 3]}).to_string();
+    world.send_body("default", body.clone()).await;
+    let random = world.send("add", json!([2, 3])).await;
+    world.step("default").await;
+    world.pass(86_400 * 13).await;
+    assert_eq!(world.status(&random).await, State::Pending);
+    world.send_body("default", body).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.runs.count(), 2, "the copy of `daily` is not run");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tasks_own_expiry_holds_for_senders_that_dont_know_it() {
+    let world = world();
+    let late = world.send("hurried", json!([])).await;
+    world.pass(61).await;
+    let prompt = world.send("hurried", json!([])).await;
+    assert_eq!(world.step("default").await, [Disposition::Done; 2]);
+    assert_eq!(world.status(&late).await, State::Revoked);
+    assert_eq!(world.status(&prompt).await, State::Retry);
+    // Its retry belongs to the same minute.
+    world.pass(181).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    let record = world.record(&prompt).await;
+    assert_eq!(record.status, State::Revoked);
+    let error = record.error.unwrap().message;
+    assert!(error.ends_with("before its retry 1 started"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_that_is_no_dead_letter_never_becomes_one() {
+    let world = world();
+    let id = world.send("answer", json!(["large"])).await;
+    let deliveries = world.receive("default").await;
+    world.worker.handle(&deliveries, &world.invocation()).await;
+    world.pass(91).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Failure);
+    assert!(world.memory.queue().dead_letters().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_sent_on_keeps_its_attributes() {
+    let world = world();
+    let mut outgoing = Outgoing::new(json!({"task": "flaky", "args": [1]}).to_string());
+    outgoing
+        .attributes
+        .insert("tenant".to_owned(), "a".to_owned());
+    let queue = &world.app().ports().queue;
+    queue.send(&"default".into(), vec![outgoing]).await.unwrap();
+    world.step("default").await;
+    assert_eq!(world.messages("default")[0].attributes["tenant"], "a");
+}

@@ -60,6 +60,11 @@ async fn fail(message: String) -> Result<(), String> {
     Err(message)
 }
 
+#[task(expires = secs(60), retry)]
+async fn hurried() -> Result<(), &'static str> {
+    Err("disk")
+}
+
 #[task]
 async fn panics() {
     panic!("at the disco");
@@ -146,7 +151,7 @@ impl World {
                 limited,
                 gives_up
             ])
-            .tasks(tasks![slow, crash, flaky, answer])
+            .tasks(tasks![slow, crash, flaky, answer, hurried])
             .state(runs.clone());
         worker.check().unwrap();
         Self {
