@@ -9,6 +9,7 @@ import pytest
 from e2e import deployment
 from e2e.deployment import ROOT, Stack
 from e2e.emulator import Ministack, free_port
+from e2e.tokens import UserPool
 from e2e.wire import Wire
 
 # Whether every test of this folder runs.
@@ -40,6 +41,20 @@ def built() -> None:
 def stack(emulator: tuple[Ministack, Wire], built: None) -> Stack:
     ministack, _ = emulator
     return Stack("sedano", ministack.url).deploy()
+
+
+@pytest.fixture(scope="session")
+def user_pool(emulator: tuple[Ministack, Wire]) -> UserPool:
+    return UserPool(Stack("", emulator[0].url).client("cognito-idp", safe=False))
+
+
+@pytest.fixture(scope="session")
+def other(stack: Stack, user_pool: UserPool) -> Stack:
+    """A second stack beside the first; its API wants tokens."""
+    return Stack("sedano-two", stack.endpoint).deploy(
+        BeatState="DISABLED", DailyAddState="DISABLED",
+        JwtIssuer=user_pool.issuer, JwtAudience=user_pool.application,
+    )
 
 
 @pytest.fixture(scope="session")

@@ -253,14 +253,19 @@ class Stack:
 
     # ----------------------------------------------------------------------------------------- HTTP API
 
-    def http(self, method: str, path: str, body: object = None, keys: tuple[str, str] | None = ROOT_KEYS) -> Answer:
-        """A request to the HTTP API, signed as IAM wants it, or not: status, JSON, content type. Text
-        is sent as it is."""
+    def http(
+        self, method: str, path: str, body: object = None,
+        keys: tuple[str, str] | None = ROOT_KEYS, token: str | None = None,
+    ) -> Answer:
+        """A request to the HTTP API, signed as IAM wants it, with a token instead, or with neither:
+        status, JSON, content type. Text is sent as it is."""
         origin = urlsplit(self.outputs["ApiUrl"])
         data = body if isinstance(body, str) or body is None else json.dumps(body)
         request = AWSRequest(method, self.outputs["ApiUrl"].rstrip("/") + path, data=data,
                              headers={"content-type": "application/json"})
-        if keys:
+        if token:
+            request.headers["authorization"] = f"Bearer {token}"
+        elif keys:
             SigV4Auth(Credentials(*keys), "execute-api", REGION).add_auth(request)
         # The host's name leads to the emulator whether or not this machine can resolve it.
         connection = http.client.HTTPConnection("127.0.0.1", origin.port, timeout=40)

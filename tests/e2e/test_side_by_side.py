@@ -1,10 +1,7 @@
 """Two stacks in one account don't know of each other."""
 
-from e2e.deployment import Stack
 
-
-def test_two_stacks_share_nothing(stack, emulator, new_id):
-    other = Stack("sedano-two", emulator[0].url).deploy(BeatState="DISABLED", DailyAddState="DISABLED")
+def test_two_stacks_share_nothing(stack, other, new_id):
     shared = set(stack.outputs.values()) & set(other.outputs.values())
     assert not shared, shared
     for kind in ("SQS::Queue", "DynamoDB::Table", "Lambda::Function", "IAM::Role", "Events::Rule", "Logs::LogGroup"):
