@@ -307,10 +307,12 @@ impl<const N: usize> From<[TaskDef; N]> for Tasks {
 }
 
 /// The candidate nearest to what was written, if one is near enough to be meant.
-pub(crate) fn nearest<'a>(
-    written: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+///
+/// ```
+/// assert_eq!(sedano::nearest("ad", ["add", "mul"].into_iter()), Some("add"));
+/// assert_eq!(sedano::nearest("resize", ["add", "mul"].into_iter()), None);
+/// ```
+pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .map(|candidate| (strsim::jaro_winkler(written, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.7)

@@ -199,8 +199,12 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Text as one segment of a path.
-fn segment(text: &str) -> String {
+/// Text as one segment of a path: how a client writes a task's name or id.
+///
+/// ```
+/// assert_eq!(sedano::http::segment("a.b/c ü?"), "a.b%2Fc%20%C3%BC%3F");
+/// ```
+pub fn segment(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
