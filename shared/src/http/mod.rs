@@ -19,7 +19,7 @@ mod page;
 pub(crate) mod problem;
 mod send;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
@@ -42,7 +42,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Sending: what needs the right to send to the queues and no other.
+    /// Sending: what needs the right to send to the queues, and none to read or write a table.
     pub const SEND: Routes = Routes {
         send: true,
         control: false,
