@@ -31,7 +31,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::ports::BATCH_BYTES;
+use crate::limits::MESSAGE_BYTES;
 use problem::{Problem, Sort};
 
 /// Which parts of the API a router serves.
@@ -149,7 +149,7 @@ pub fn router(app: App, routes: Routes) -> Router {
     router
         .fallback(async || Problem::new(Sort::UnknownPath, "see /openapi.json for what there is"))
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BATCH_BYTES))
+        .layer(DefaultBodyLimit::max(MESSAGE_BYTES))
         .layer(axum::middleware::from_fn(problem::render))
         .with_state(app)
 }

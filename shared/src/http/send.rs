@@ -11,7 +11,6 @@ use super::call::{self, OPTIONS};
 use super::problem::{Problem, Sort};
 use super::{Prefix, segment};
 use crate::app::App;
-use crate::ports::BATCH_BYTES;
 
 /// Sends the named task with the body's arguments and options.
 pub(super) async fn send(
@@ -24,8 +23,7 @@ pub(super) async fn send(
     call::find(&app, &name)?;
     let body = body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let what = format!("the body is over {BATCH_BYTES} bytes, the most that SQS takes");
-            Problem::too_large(what + ": send a reference to the data instead")
+            Problem::body_too_large()
         } else {
             Problem::new(Sort::BadRequest, "the body didn't arrive as a whole")
         }
