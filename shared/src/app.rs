@@ -327,14 +327,9 @@ impl App {
 
     /// Deletes a final record.
     pub(crate) async fn forget(&self, id: &str) -> Result<()> {
-        let finals = [
-            State::Success,
-            State::Failure,
-            State::Revoked,
-            State::Ignored,
-        ];
+        let finals = State::ALL.iter().copied().filter(|state| state.is_final());
         let is = |state: State| When::Eq(Field::from(field::STATUS), state.into());
-        let mut when: Vec<When> = finals.map(is).into();
+        let mut when: Vec<When> = finals.map(is).collect();
         when.push(When::Absent);
         let write = Write {
             key: Key::Result(id.to_owned()),
