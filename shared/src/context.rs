@@ -2,12 +2,18 @@
 
 use std::any::{Any, TypeId, type_name};
 use std::collections::BTreeMap;
+use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
-use crate::error::Result;
+use crate::checkpoint::Checkpoints;
+use crate::error::ErrorKind;
+use crate::failure::{BoxError, TaskError};
 use crate::id;
 use crate::message::Message;
 use crate::result::AsyncResult;
@@ -27,6 +33,7 @@ pub struct Context {
     soft_deadline: Option<Timestamp>,
     /// How many children were sent with the same call, by what they are derived from.
     children: Mutex<BTreeMap<String, u32>>,
+    checkpoints: Arc<Checkpoints>,
 }
 
 impl Context {
@@ -46,7 +53,13 @@ impl Context {
             deadline,
             soft_deadline,
             children: Mutex::default(),
+            checkpoints: Arc::default(),
         }
+    }
+
+    pub(crate) fn with_checkpoints(mut self, checkpoints: Arc<Checkpoints>) -> Self {
+        self.checkpoints = checkpoints;
+        self
     }
 
     /// The task's id, the same in every run.
@@ -105,6 +118,94 @@ impl Context {
         }
     }
 
+    /// Completes when the task should come to an end: at its soft time limit; without one, two seconds
+    /// before it is stopped, or a quarter of its time if that is less. Race it against work that can be
+    /// given up in good order, and return what says so: a snooze, to go on later.
+    ///
+    /// ```
+    /// use sedano::{Context, TaskError, task};
+    /// use std::time::Duration;
+    ///
+    /// # async fn work() {}
+    /// #[task]
+    /// async fn crunch(#[ctx] ctx: &Context) -> Result<(), TaskError> {
+    ///     tokio::select! {
+    ///         () = work() => Ok(()),
+    ///         () = ctx.cancelled() => Err(TaskError::snooze(Duration::ZERO)),
+    ///     }
+    /// }
+    /// ```
+    pub async fn cancelled(&self) {
+        let clock = &self.app.ports().clock;
+        clock.sleep(self.end().since(clock.now())).await;
+    }
+
+    /// Whether [`cancelled`](Context::cancelled) has completed: for loops that look now and then.
+    pub fn is_cancelled(&self) -> bool {
+        self.app.now() >= self.end()
+    }
+
+    fn end(&self) -> Timestamp {
+        const NOTICE: Duration = Duration::from_secs(2);
+        let whole = self.deadline.since(self.started_at);
+        self.soft_deadline
+            .unwrap_or_else(|| self.deadline - NOTICE.min(whole / 4))
+    }
+
+    /// A step of the task that is done once: its value is written into the task's record, and a later run,
+    /// after a retry or a crash, takes it from there and doesn't do the step. Between the step's end and
+    /// the write lies a moment in which a crash repeats it: what a step does outside is best repeatable, by
+    /// [`idempotency_key`](Context::idempotency_key).
+    ///
+    /// The value is kept as JSON until the task succeeds. Names tell the steps of one task apart; all
+    /// checkpoints of a task have 100 KiB. Each costs a write.
+    ///
+    /// ```
+    /// use sedano::{Context, TaskError, task};
+    ///
+    /// # async fn charge(order: &str, key: &str) -> Result<String, std::io::Error> { Ok(order.into()) }
+    /// # async fn ship(order: &str, receipt: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// #[task(retry)]
+    /// async fn fulfil(#[ctx] ctx: &Context, order: String) -> Result<(), TaskError> {
+    ///     let receipt = ctx.checkpoint("charge", charge(&order, ctx.idempotency_key())).await?;
+    ///     ship(&order, &receipt).await?; // may fail and be retried: the card is charged once
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// The step's own, and then nothing is kept. Permanent: a kept value that isn't a `T`, one that can't
+    /// be written as JSON or is too large, or a task marked `idempotent`, which has no claim to keep it
+    /// under. To be retried: a store that doesn't answer until the run ends.
+    pub async fn checkpoint<T, E>(
+        &self,
+        name: &str,
+        step: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, TaskError>
+    where
+        T: Serialize + DeserializeOwned,
+        E: Into<BoxError>,
+    {
+        if let Some(kept) = self.checkpoints.get(name).await {
+            return serde_json::from_str(&kept).map_err(|error| {
+                let what = std::any::type_name::<T>();
+                TaskError::permanent(format!("checkpoint `{name}` holds no {what}: {error}"))
+            });
+        }
+        let value = step.await.map_err(TaskError::new)?;
+        let json = serde_json::to_string(&value).map_err(|error| {
+            TaskError::permanent(format!("checkpoint `{name}` can't be JSON: {error}"))
+        })?;
+        let kept = self.checkpoints.set(self.app.ports(), name, json).await;
+        match kept {
+            Ok(()) => Ok(value),
+            Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::TooLarge) => {
+                Err(TaskError::permanent(error))
+            }
+            Err(error) => Err(TaskError::retry(error)),
+        }
+    }
+
     /// The application: to look up results, or to send what isn't a child of this task.
     pub fn app(&self) -> &App {
         &self.app
@@ -119,7 +220,7 @@ impl Context {
     pub async fn send<Out>(
         &self,
         child: impl Into<Signature<(), Out>>,
-    ) -> Result<AsyncResult<Out>> {
+    ) -> crate::Result<AsyncResult<Out>> {
         let mut signature = child.into();
         let call = signature.call_mut();
         if call.id.is_none() {

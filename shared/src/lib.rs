@@ -53,6 +53,7 @@ pub mod aws;
 mod batches;
 pub mod beat;
 mod bind;
+mod checkpoint;
 mod config;
 mod context;
 mod engine;

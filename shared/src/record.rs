@@ -4,17 +4,20 @@
 //! a result is JSON text. An absent record is a task in state PENDING. A record past its `ttl` is an
 //! absent one, whether or not DynamoDB has removed it yet.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
-use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, Store, When, Write};
+use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, Ports, Store, When, Write};
 use crate::time::Timestamp;
 
 /// Attribute names of the results table.
 pub(crate) mod field {
     pub(crate) const ATTEMPT: &str = "attempt";
     pub(crate) const ATTEMPTS: &str = "attempts";
+    pub(crate) const CHECKPOINTS: &str = "checkpoints";
     pub(crate) const CRASHES: &str = "crashes";
     pub(crate) const DUE_AT: &str = "due_at";
     pub(crate) const ERROR: &str = "error";
@@ -263,6 +266,28 @@ pub(crate) fn is_expired(item: &Item, now: Timestamp) -> bool {
     item.get(field::TTL)
         .and_then(Attribute::as_number)
         .is_some_and(|ttl| ttl <= now.as_secs())
+}
+
+/// Writes again what failed for a passing reason, until the instant given.
+pub(crate) async fn insist(
+    ports: &Ports,
+    write: &Write,
+    first: Result<Outcome>,
+    until: Timestamp,
+) -> Result<Outcome> {
+    const LAST_CALL: Duration = Duration::from_millis(200);
+    let mut pause = Duration::from_millis(25);
+    let mut outcome = first;
+    while let Err(error) = &outcome
+        && error.is_retryable()
+        && ports.clock.now() + pause + LAST_CALL < until
+    {
+        tracing::warn!(%error, key = ?write.key, "could not be written; trying again");
+        ports.clock.sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(1));
+        outcome = ports.store.write(write.clone()).await;
+    }
+    outcome
 }
 
 /// Writes to a task's record; one past its `ttl` that is still there counts as absent, so that nothing of

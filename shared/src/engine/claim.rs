@@ -3,13 +3,17 @@
 //! A claim is one conditional write, which is also the STARTED record. It holds until the
 //! invocation's deadline and two seconds more: by then the process is done or dead.
 
+use std::sync::Arc;
+
 use crate::app::GUARD_FOR;
+use crate::checkpoint::{self, Checkpoints};
 use crate::error::Result;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, Attempt, State, attempts, count, field};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
+use super::finish::fence;
 use super::standing::{Standing, abandoned, unleased};
 use super::{Batch, Job, Known, LEASE_GRACE};
 
@@ -41,6 +45,8 @@ pub(super) struct Claimed {
     pub(super) fenced: bool,
     /// How often the process died while this task ran alone.
     deaths: u32,
+    /// What steps of earlier runs have left.
+    pub(super) checkpoints: Arc<Checkpoints>,
 }
 
 impl Claimed {
@@ -69,17 +75,20 @@ impl Batch<'_> {
                 attempts,
                 fenced: false,
                 deaths: 0,
+                checkpoints: Arc::default(),
             }));
         }
         let mine = |old: Option<&Item>| {
             let mut runs = old.map(attempts).unwrap_or_default();
             runs.push(attempt.clone());
             let deaths = old.map_or(0, |old| count(old, field::CRASHES));
+            let checkpoints = self.checkpoints(job, old);
             Claim::Mine(Claimed {
                 started_at,
                 attempts: runs,
                 fenced: true,
                 deaths,
+                checkpoints,
             })
         };
         // The first message of a task finds nothing in the way: cheapest asked in one call for all.
@@ -103,6 +112,7 @@ impl Batch<'_> {
             fenced: true,
             // The claim whose answer was lost has counted itself.
             deaths: count(item, field::CRASHES).saturating_sub(1),
+            checkpoints: self.checkpoints(job, Some(item)),
         });
         match (
             self.standing(job, outcome),
@@ -126,6 +136,17 @@ impl Batch<'_> {
             (Standing::Abandoned, ..) if self.singled_out(job) && !job.alone => Ok(Claim::Suspect),
             (standing, ..) => self.refused(job, standing).await.map(Claim::Over),
         }
+    }
+
+    /// What earlier runs have left, and where this one adds to it.
+    fn checkpoints(&self, job: &Job<'_>, old: Option<&Item>) -> Arc<Checkpoints> {
+        let claimed = checkpoint::Claimed {
+            key: Key::Result(job.message.id.clone()),
+            fence: fence(job),
+            until: self.stop_at(),
+        };
+        let values = old.map(checkpoint::of).unwrap_or_default();
+        Arc::new(Checkpoints::new(values, Some(claimed)))
     }
 
     fn lease(&self, job: &Job<'_>, attempt: &Attempt) -> Vec<(&'static str, Attribute)> {

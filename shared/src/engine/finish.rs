@@ -1,13 +1,11 @@
 //! The end of a run: a write fenced by the claim, then what follows from it.
 
-use std::time::Duration;
-
 use crate::app::whole_seconds;
 use crate::error::Result;
 use crate::failure::shortened;
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
-use crate::record::{State, anew, field, is_expired, kept};
+use crate::record::{self, State, anew, field, is_expired, kept};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -69,20 +67,9 @@ impl Batch<'_> {
     /// Writes what a run found out, for as long as the invocation lasts: giving up would mean to run
     /// the body again.
     async fn record(&self, write: &Write) -> Result<Outcome> {
-        const LAST_CALL: Duration = Duration::from_millis(200);
+        let first = self.finishes.soon(write.clone()).await;
         let ports = self.worker.app().ports();
-        let mut pause = Duration::from_millis(25);
-        let mut outcome = self.finishes.soon(write.clone()).await;
-        while let Err(error) = &outcome
-            && error.is_retryable()
-            && self.now() + pause + LAST_CALL < self.invocation.deadline
-        {
-            tracing::warn!(%error, "a result could not be recorded; trying again");
-            ports.clock.sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(1));
-            outcome = ports.store.write(write.clone()).await;
-        }
-        outcome
+        record::insist(ports, write, first, self.invocation.deadline).await
     }
 
     fn finish_write(&self, known: &Known<'_>, claimed: Claimed, verdict: &Verdict) -> Write {
@@ -156,6 +143,9 @@ impl Batch<'_> {
         }
         if matches!(verdict, Verdict::Retry { .. }) {
             changes.push(Change::Remove(field::CRASHES.into()));
+        }
+        if claimed.checkpoints.any() && matches!(verdict, Verdict::Success(_) | Verdict::Ignored) {
+            changes.push(Change::Remove(field::CHECKPOINTS.into()));
         }
         let key = Key::Result(job.message.id.clone());
         if claimed.fenced {
@@ -284,7 +274,7 @@ enum Settled {
 }
 
 /// Only while this run holds the task.
-fn fence(job: &Job<'_>) -> When {
+pub(super) fn fence(job: &Job<'_>) -> When {
     When::All(vec![
         When::Eq(field::OWNER.into(), job.owner.as_str().into()),
         When::Eq(field::ATTEMPT.into(), job.message.attempt.into()),

@@ -327,7 +327,7 @@ impl<'a> Batch<'a> {
         let verdict = match claimed.worker_lost() {
             Some(error) => Verdict::lost(known, &error, self.now()),
             None => {
-                let outcome = self.run(known, claimed.started_at).await;
+                let outcome = self.run(known, &claimed).await;
                 // Error types and `retry_if` are user code too.
                 let decided = catch_unwind(AssertUnwindSafe(|| self.decide(known, outcome)));
                 decided.unwrap_or_else(|panic| Verdict::panicked(known, &*panic, self.now()))

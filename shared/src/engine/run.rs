@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use crate::context::Context;
 use crate::failure::{Panicked, TaskError, TimeLimit};
-use crate::time::Timestamp;
 
+use super::claim::Claimed;
 use super::{Batch, Known};
 
 /// What a body ended with: its JSON, or its error.
@@ -20,7 +20,7 @@ pub(super) type Outcome = Result<String, TaskError>;
 const LATE: Duration = Duration::from_secs(1);
 
 impl Batch<'_> {
-    pub(super) async fn run(&self, known: &Known<'_>, started_at: Timestamp) -> Outcome {
+    pub(super) async fn run(&self, known: &Known<'_>, claimed: &Claimed) -> Outcome {
         let message = &known.job.message;
         let now = self.now();
         let left = self.stop_at().since(now);
@@ -36,10 +36,11 @@ impl Batch<'_> {
             app,
             message.clone(),
             state,
-            started_at,
+            claimed.started_at,
             now + limit,
             soft.map(|soft| now + soft),
-        );
+        )
+        .with_checkpoints(claimed.checkpoints.clone());
         let body = known
             .def
             .run(&context, message.args.clone(), message.kwargs.clone());

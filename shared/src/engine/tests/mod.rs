@@ -7,6 +7,7 @@ mod edges;
 mod faults;
 mod order;
 mod retry;
+mod steps;
 mod time;
 
 use std::sync::Arc;
