@@ -156,8 +156,13 @@ class Stack:
         return self.dynamodb.get_item(TableName=table, Key=key, ConsistentRead=True).get("Item", {})
 
     def record(self, task_id: str) -> dict:
+        return self.read(self.item(task_id))
+
+    @staticmethod
+    def read(item: dict) -> dict:
+        """An item as plain values."""
         read = TypeDeserializer().deserialize
-        return {name: read(value) for name, value in self.item(task_id).items()}
+        return {name: read(value) for name, value in item.items()}
 
     def final(self, task_id: str, seconds: float = 30) -> dict:
         """The record of a task once it is final."""

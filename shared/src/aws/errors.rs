@@ -18,9 +18,11 @@ where
         .map(|response| response.status().as_u16());
     match &error {
         SdkError::ServiceError(service) => {
-            let code = service.err().code().unwrap_or("unknown");
             let said = service.err().message().unwrap_or("no message");
-            said_no(what, code, said, status).caused_by(error)
+            match service.err().code() {
+                Some(code) => said_no(what, code, said, status).caused_by(error),
+                None => unreadable(what, status).caused_by(error),
+            }
         }
         SdkError::ConstructionFailure(_) => Error::new(
             ErrorKind::Invalid,
@@ -37,12 +39,25 @@ where
             format!("{what} could not be sent: is the endpoint reachable from here?"),
         )
         .caused_by(error),
-        _ => Error::new(
-            ErrorKind::Unavailable,
-            format!("{what} got an answer that can't be read"),
-        )
-        .caused_by(error),
+        _ => unreadable(what, status).caused_by(error),
     }
+}
+
+/// The error of an answer without a code: cut off on its way, or no word of AWS's at all. It passes, unless
+/// its status says otherwise.
+fn unreadable(what: &str, status: Option<u16>) -> Error {
+    let kind = match status {
+        Some(401 | 403) => ErrorKind::Denied,
+        Some(413) => ErrorKind::TooLarge,
+        _ => ErrorKind::Unavailable,
+    };
+    let status = status
+        .map(|status| format!(" (HTTP {status})"))
+        .unwrap_or_default();
+    Error::new(
+        kind,
+        format!("{what} got an answer that can't be read{status}"),
+    )
 }
 
 /// The error of a call, or of an entry of a batch, that the service refused with this code.
@@ -140,6 +155,17 @@ mod tests {
             kind("ValidationException", too_large, Some(400)),
             ErrorKind::TooLarge
         );
+    }
+
+    #[test]
+    fn an_answer_that_was_cut_off_is_a_passing_fault() {
+        let error = unreadable("SendMessageBatch on queue `default`", Some(200));
+        assert!(error.is_retryable());
+        assert_eq!(
+            error.to_string(),
+            "SendMessageBatch on queue `default` got an answer that can't be read (HTTP 200)"
+        );
+        assert_eq!(unreadable("", Some(403)).kind(), ErrorKind::Denied);
     }
 
     #[test]
