@@ -76,6 +76,30 @@ impl State {
         )
     }
 
+    /// The steps a record may take, as [lifecycle](crate::guide::lifecycle) draws them. From a state
+    /// to itself counts only where it is listed: another claim of a task whose process died.
+    pub const STEPS: [(State, State); 12] = [
+        (State::Pending, State::Started),
+        (State::Pending, State::Failure),
+        (State::Pending, State::Revoked),
+        (State::Started, State::Started),
+        (State::Started, State::Retry),
+        (State::Started, State::Success),
+        (State::Started, State::Failure),
+        (State::Started, State::Ignored),
+        // Given up without another run: its process died, and meanwhile it expired.
+        (State::Started, State::Revoked),
+        (State::Retry, State::Started),
+        (State::Retry, State::Failure),
+        (State::Retry, State::Revoked),
+    ];
+
+    /// Whether a record may go from this state to that in one step. A task marked
+    /// [`idempotent`](crate::Options::idempotent) may leave out STARTED; that is two steps.
+    pub fn can_become(self, next: State) -> bool {
+        Self::STEPS.contains(&(self, next))
+    }
+
     fn parse(text: &str) -> Option<Self> {
         [
             State::Pending,

@@ -45,6 +45,8 @@ use admit::Admission;
 use claim::{Claim, Standing};
 use coalesce::{Outbox, Writes};
 use decide::Verdict;
+#[cfg(feature = "sim")]
+pub(crate) use reroute::DEAD;
 
 /// What is kept back of the invocation's time, to record what became of a task that was stopped.
 const MARGIN: Duration = Duration::from_millis(1500);

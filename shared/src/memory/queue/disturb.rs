@@ -1,0 +1,96 @@
+//! What SQS may do of its own accord, for the simulation: another order, and another delivery of a
+//! message that is in flight.
+
+use std::time::Duration;
+
+use super::MemoryQueue;
+use super::state::State;
+use crate::ports::QueueName;
+use crate::time::Timestamp;
+
+impl State {
+    /// Puts the visible messages in another order. `below` draws a number below its argument.
+    fn reorder(&mut self, now: Timestamp, below: &mut dyn FnMut(u64) -> u64) {
+        let visible: Vec<(Timestamp, u64)> =
+            self.by_time.range(..=(now, u64::MAX)).copied().collect();
+        let mut order: Vec<u64> = visible.iter().map(|(_, seq)| *seq).collect();
+        for last in (1..order.len()).rev() {
+            let other = usize::try_from(below(last as u64 + 1)).unwrap_or(0);
+            order.swap(last, other);
+        }
+        for ((visible_at, _), seq) in visible.into_iter().zip(order) {
+            self.show_at(seq, visible_at);
+        }
+    }
+
+    /// Makes one of the messages in flight visible now; its receipts of before stay as they are.
+    fn reappear(&mut self, now: Timestamp, below: &mut dyn FnMut(u64) -> u64) -> Option<String> {
+        let held = self
+            .messages
+            .iter()
+            .filter(|(_, message)| message.is_held(now));
+        let held: Vec<u64> = held.map(|(seq, _)| *seq).collect();
+        let place = usize::try_from(below(held.len().max(1) as u64)).unwrap_or(0);
+        let seq = *held.get(place)?;
+        self.show_at(seq, now);
+        self.messages.get(&seq).map(|message| message.id.clone())
+    }
+
+    fn has_visible(&self, now: Timestamp) -> bool {
+        self.by_time.range(..=(now, u64::MAX)).next().is_some()
+    }
+}
+
+impl MemoryQueue {
+    /// Puts the visible messages of a standard queue in another order.
+    pub(crate) fn reorder(&self, queue: &QueueName, below: &mut dyn FnMut(u64) -> u64) {
+        let now = self.clock.now();
+        if let Some(entry) = self
+            .lock()
+            .queues
+            .get_mut(queue)
+            .filter(|_| !queue.is_fifo())
+        {
+            entry.state.reorder(now, below);
+        }
+    }
+
+    /// Delivers a message of a standard queue once more while it is in flight: its MessageId.
+    pub(crate) fn reappear(
+        &self,
+        queue: &QueueName,
+        below: &mut dyn FnMut(u64) -> u64,
+    ) -> Option<String> {
+        let now = self.clock.now();
+        let mut inner = self.lock();
+        let entry = inner.queues.get_mut(queue).filter(|_| !queue.is_fifo())?;
+        let reappeared = entry.state.reappear(now, below)?;
+        entry.changed.notify_waiters();
+        Some(reappeared)
+    }
+
+    /// Completes when the queue has a visible message, however long that takes.
+    pub(crate) async fn ready(&self, queue: &QueueName) {
+        loop {
+            let Ok(changed) = self.changed(queue) else {
+                return std::future::pending().await;
+            };
+            let mut told = std::pin::pin!(changed.notified());
+            told.as_mut().enable();
+            let now = self.clock.now();
+            let next = match self.lock().entry(queue) {
+                Ok(entry) if entry.state.has_visible(now) => return,
+                Ok(entry) => entry.state.next_change(now),
+                Err(_) => None,
+            };
+            // Nothing of its own to wait for: a change will tell.
+            const LONG: Duration = Duration::from_secs(86_400 * 365);
+            let pause = next.map_or(LONG, |next| next.since(now));
+            tokio::select! {
+                biased;
+                () = &mut told => {}
+                () = self.clock.sleep(pause) => {}
+            }
+        }
+    }
+}
