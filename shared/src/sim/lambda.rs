@@ -1,6 +1,7 @@
 //! Lambda and its event source mappings: batches received, functions invoked, messages deleted;
 //! processes that die, freeze, and are killed at their deadline.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -175,7 +176,13 @@ pub(super) struct Mapping {
     queue: QueueName,
     batch: usize,
     idle: Mutex<Vec<Environment>>,
+    /// How often the broker delivered each message of its own accord.
+    repeats: Mutex<BTreeMap<String, u32>>,
 }
+
+/// So often a message may be delivered of the broker's own accord: its receive count is bounded, and
+/// SQS duplicates seldom.
+const REPEATS: u32 = 2;
 
 impl Mapping {
     pub(super) fn new(queue: QueueName) -> Self {
@@ -184,6 +191,7 @@ impl Mapping {
             queue,
             batch: if alone { 1 } else { BATCH_ENTRIES },
             idle: Mutex::default(),
+            repeats: Mutex::default(),
         }
     }
 
@@ -208,10 +216,16 @@ fn receive(shared: &Shared, who: &Caller, mapping: &Mapping, random: &Random) ->
     if random.chance(faults.reordered) {
         broker.reorder(queue, below);
     }
-    if random.chance(faults.duplicated)
-        && let Some(message_id) = broker.reappear(queue, below)
-    {
-        shared.log(who, format_args!("delivers {message_id} once more"));
+    if random.chance(faults.duplicated) {
+        let mut repeats = mapping
+            .repeats
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let may = |id: &str| repeats.get(id).is_none_or(|times| *times < REPEATS);
+        if let Some(id) = broker.reappear(queue, below, &may) {
+            shared.log(who, format_args!("delivers {id} once more"));
+            *repeats.entry(id).or_default() += 1;
+        }
     }
     let most = usize::try_from(random.below(mapping.batch as u64)).unwrap_or(0) + 1;
     let deliveries = at_once(broker.receive(queue, most, Duration::ZERO)).unwrap_or_default();

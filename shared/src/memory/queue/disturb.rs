@@ -24,11 +24,16 @@ impl State {
     }
 
     /// Makes one of the messages in flight visible now; its receipts of before stay as they are.
-    fn reappear(&mut self, now: Timestamp, below: &mut dyn FnMut(u64) -> u64) -> Option<String> {
+    fn reappear(
+        &mut self,
+        now: Timestamp,
+        below: &mut dyn FnMut(u64) -> u64,
+        may: &dyn Fn(&str) -> bool,
+    ) -> Option<String> {
         let held = self
             .messages
             .iter()
-            .filter(|(_, message)| message.is_held(now));
+            .filter(|(_, message)| message.is_held(now) && may(&message.id));
         let held: Vec<u64> = held.map(|(seq, _)| *seq).collect();
         let place = usize::try_from(below(held.len().max(1) as u64)).unwrap_or(0);
         let seq = *held.get(place)?;
@@ -55,16 +60,18 @@ impl MemoryQueue {
         }
     }
 
-    /// Delivers a message of a standard queue once more while it is in flight: its MessageId.
+    /// Delivers a message of a standard queue once more while it is in flight, one that `may`: its
+    /// MessageId.
     pub(crate) fn reappear(
         &self,
         queue: &QueueName,
         below: &mut dyn FnMut(u64) -> u64,
+        may: &dyn Fn(&str) -> bool,
     ) -> Option<String> {
         let now = self.clock.now();
         let mut inner = self.lock();
         let entry = inner.queues.get_mut(queue).filter(|_| !queue.is_fifo())?;
-        let reappeared = entry.state.reappear(now, below)?;
+        let reappeared = entry.state.reappear(now, below, may)?;
         entry.changed.notify_waiters();
         Some(reappeared)
     }
