@@ -464,6 +464,23 @@ mod tests {
     }
 
     #[test]
+    fn the_diagram_draws_every_step() {
+        let drawn: Vec<&str> = include_str!("../docs/lifecycle.md")
+            .lines()
+            .filter_map(|line| line.trim().split_once(": "))
+            .map(|(step, _)| step)
+            .filter(|step| step.contains("-->") && !step.starts_with("[*]"))
+            .collect();
+        let listed = State::STEPS.map(|(from, to)| format!("{from} --> {to}"));
+        let sorted = |mut steps: Vec<String>| {
+            steps.sort();
+            steps
+        };
+        let drawn = drawn.into_iter().map(str::to_owned).collect();
+        assert_eq!(sorted(drawn), sorted(listed.into()));
+    }
+
+    #[test]
     fn ten_runs_are_kept() {
         let runs: Vec<Attempt> = (0..12)
             .map(|n| Attempt::started(Timestamp::from_millis(n), "r"))

@@ -148,17 +148,26 @@ impl Log {
         // Writing into a digest never fails.
         let _ = write!(self.digest, "{} {who} {what}", at.as_millis());
         if let Some(lines) = &mut self.lines {
-            let mut line = format!("{at} {who}: {what}");
-            if let Some((end, _)) = line.char_indices().nth(400) {
-                line.truncate(end);
-                line.push('…');
-            }
+            let line = shortened(format!("{at} {who}: {what}"));
             lines.push(line);
         }
     }
 
     pub(super) fn digest(&self) -> u64 {
         self.digest.0
+    }
+}
+
+/// Its beginning and its end: what was asked, and what was answered.
+fn shortened(line: String) -> String {
+    const HEAD: usize = 240;
+    const TAIL: usize = 160;
+    let from_end = |places: usize| line.char_indices().nth_back(places);
+    match (line.char_indices().nth(HEAD), from_end(TAIL)) {
+        (Some((head, _)), Some((tail, _))) if head < tail => {
+            format!("{} … {}", &line[..head], &line[tail..])
+        }
+        _ => line,
     }
 }
 

@@ -59,7 +59,9 @@ impl Lambda {
     pub(super) fn new(shared: Arc<Shared>, blueprint: Arc<Blueprint>, state: StateMap) -> Self {
         let random = Random::stream(shared.seed, "rollout", 0);
         let happens = random.chance(shared.faults.redeployed);
-        let after = random.between(Duration::ZERO, Duration::from_secs(300));
+        // From the beginning, or in the midst of it.
+        let most = Duration::from_secs(if random.chance(0.5) { 1 } else { 300 });
+        let after = random.between(Duration::ZERO, most);
         let lasts = random.between(Duration::ZERO, Duration::from_secs(240));
         let others = blueprint.deployments.len() as u64 - 1;
         let which = usize::try_from(random.below(others)).unwrap_or(0) + 1;

@@ -68,6 +68,8 @@ mod queue;
 mod random;
 mod run;
 mod store;
+#[cfg(test)]
+mod tests;
 mod world;
 
 use std::ops::Range;
@@ -97,6 +99,9 @@ pub struct Simulation {
     seeds: Range<u64>,
 }
 
+/// Puts a value for tasks into the state of a new world.
+type MakeState = Box<dyn Fn(&mut StateMap) + Send + Sync>;
+
 /// What all worlds of a simulation have in common.
 struct Blueprint {
     /// How each deployment's task set is made; the first is what is deployed at the beginning and at
@@ -105,7 +110,7 @@ struct Blueprint {
     faults: Faults,
     config: Config,
     /// What a worker is given beside its tasks; new for each world, shared by its workers.
-    states: Vec<Box<dyn Fn(&mut StateMap) + Send + Sync>>,
+    states: Vec<MakeState>,
     /// How long an invocation may take.
     timeout: Duration,
     replay: Option<Box<dyn Fn(u64) -> String + Send + Sync>>,

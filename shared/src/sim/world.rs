@@ -167,13 +167,11 @@ impl World {
 
     /// Revokes a task, trying until there is an answer: whether it was revoked in time.
     pub async fn revoke(&self, id: &str) -> bool {
-        let revoked = self
-            .until_done(async || match self.app.revoke(id).await {
-                Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
-                other => other.map(|()| true),
-            })
-            .await;
-        revoked
+        self.until_done(async || match self.app.revoke(id).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+            other => other.map(|()| true),
+        })
+        .await
     }
 
     async fn until_done<T>(&self, act: impl AsyncFn() -> Result<T>) -> T {
@@ -219,6 +217,17 @@ impl World {
                 () = clock.sleep(end.since(clock.now())) => {}
             }
         }
+    }
+
+    /// The calls so far as text, since a replay keeps it.
+    #[cfg(test)]
+    pub(super) fn told(&self) -> String {
+        let history = self.shared.history();
+        history
+            .log
+            .lines
+            .as_ref()
+            .map_or_else(String::new, |lines| lines.join("\n"))
     }
 
     fn is_quiet(&self) -> bool {

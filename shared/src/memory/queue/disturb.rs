@@ -11,15 +11,15 @@ use crate::time::Timestamp;
 impl State {
     /// Puts the visible messages in another order. `below` draws a number below its argument.
     fn reorder(&mut self, now: Timestamp, below: &mut dyn FnMut(u64) -> u64) {
-        let visible: Vec<(Timestamp, u64)> =
-            self.by_time.range(..=(now, u64::MAX)).copied().collect();
-        let mut order: Vec<u64> = visible.iter().map(|(_, seq)| *seq).collect();
+        let visible = self.by_time.range(..=(now, u64::MAX));
+        let mut order: Vec<u64> = visible.map(|(_, seq)| *seq).collect();
         for last in (1..order.len()).rev() {
             let other = usize::try_from(below(last as u64 + 1)).unwrap_or(0);
             order.swap(last, other);
         }
-        for ((visible_at, _), seq) in visible.into_iter().zip(order) {
-            self.show_at(seq, visible_at);
+        // Visible since a moment each, the last since now.
+        for (moment, seq) in (0..).zip(order.into_iter().rev()) {
+            self.show_at(seq, now - Duration::from_millis(moment));
         }
     }
 
@@ -99,5 +99,74 @@ impl MemoryQueue {
                 () = self.clock.sleep(pause) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::memory::Memory;
+    use crate::ports::{Delivery, Outgoing, QueueName};
+    use std::time::Duration;
+
+    async fn filled() -> (Memory, QueueName) {
+        let (memory, queue) = (Memory::default(), QueueName::new(QueueName::DEFAULT));
+        let batch = ["a", "b", "c", "d"].map(Outgoing::new).into();
+        memory.ports().queue.send(&queue, batch).await.unwrap();
+        (memory, queue)
+    }
+
+    async fn receive(memory: &Memory, queue: &QueueName) -> Vec<Delivery> {
+        let broker = memory.ports().queue;
+        broker.receive(queue, 10, Duration::ZERO).await.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn another_order_has_each_message_once() {
+        let (memory, queue) = filled().await;
+        memory.queue().reorder(&queue, &mut |_| 0);
+        let bodies: Vec<_> = receive(&memory, &queue)
+            .await
+            .into_iter()
+            .map(|one| one.body)
+            .collect();
+        assert_eq!(bodies, ["b", "c", "d", "a"]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_message_in_flight_is_delivered_again_and_only_the_new_receipt_deletes() {
+        let (memory, queue) = filled().await;
+        let first = receive(&memory, &queue).await;
+        assert_eq!(
+            memory.queue().reappear(&queue, &mut |_| 2, &|_| false),
+            None
+        );
+        let again = memory
+            .queue()
+            .reappear(&queue, &mut |_| 2, &|_| true)
+            .unwrap();
+        assert_eq!(again, first[2].message_id);
+        let second = receive(&memory, &queue).await;
+        assert_eq!((second.len(), second[0].receive_count), (1, 2));
+        for (delivery, left) in [(&first[2], 4), (&second[0], 3)] {
+            let receipts = vec![delivery.receipt.clone()];
+            let broker = memory.ports().queue;
+            broker
+                .delete_many(&queue, receipts)
+                .await
+                .unwrap()
+                .remove(0)
+                .unwrap();
+            assert_eq!(memory.queue().messages(&queue).len(), left);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_ready_when_something_is_visible() {
+        let (memory, queue) = filled().await;
+        memory.queue().ready(&queue).await;
+        receive(&memory, &queue).await;
+        let start = tokio::time::Instant::now();
+        memory.queue().ready(&queue).await;
+        assert_eq!(start.elapsed(), Duration::from_secs(90));
     }
 }
