@@ -264,7 +264,12 @@ impl World {
                 "a part of the world that ended by itself: {over:?}"
             ));
         }
-        let dead_letters = self.dead_letters().into_iter().map(dead_letter);
+        let broker = self.shared.memory.queue();
+        let last = ["", ".fifo"].map(|kind| format!("{}{kind}", QueueName::DEAD_LETTERS));
+        let dead_letters = last
+            .iter()
+            .flat_map(|name| broker.messages(&QueueName::new(name)));
+        let dead_letters = dead_letters.map(dead_letter);
         let mut history = std::mem::take(&mut *self.shared.history());
         history.dead_letters = dead_letters.collect();
         history.left = left;
