@@ -62,6 +62,11 @@ impl Context {
         self
     }
 
+    #[cfg(feature = "sim")]
+    pub(crate) fn message(&self) -> &Message {
+        &self.message
+    }
+
     /// The task's id, the same in every run.
     pub fn id(&self) -> &str {
         &self.message.id
@@ -279,7 +284,7 @@ impl StateMap {
         self.0.contains_key(&id)
     }
 
-    fn get<S: Send + Sync + 'static>(&self) -> Option<&S> {
+    pub(crate) fn get<S: Send + Sync + 'static>(&self) -> Option<&S> {
         self.0
             .get(&TypeId::of::<S>())
             .and_then(|value| value.downcast_ref())

@@ -28,7 +28,7 @@
 //! | ask for its result | [`AsyncResult`], [`Record`]; guide: [results](guide::results) |
 //! | run it | [`Worker`], `lambda::run`; guide: [deploy](guide::deploy) |
 //! | send it by the clock | [`beat`] |
-//! | test it | [`memory`]; guide: [testing](guide::testing) |
+//! | test it | [`memory`], `sim`; guide: [testing](guide::testing) |
 //! | write a message by hand | [`Message`]; guide: [message](guide::message) |
 //!
 //! All guides are in [`guide`]; `ARCHITECTURE.md` in the repository is the map of the inside.
@@ -40,6 +40,7 @@
 //! | `aws` (default) | SQS, DynamoDB and EventBridge behind the [`ports`] |
 //! | `lambda` (default) | handlers for AWS Lambda: worker, producer, console, beat |
 //! | `http` | the HTTP API as a router |
+//! | `sim` | worlds of tasks behind seeded faults, in virtual time |
 //!
 //! Without any of them the library does not depend on AWS: only these adapters are missing.
 
@@ -76,6 +77,8 @@ pub mod ports;
 mod record;
 mod result;
 mod signature;
+#[cfg(feature = "sim")]
+pub mod sim;
 mod task;
 mod time;
 mod worker;

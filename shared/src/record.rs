@@ -90,6 +90,30 @@ impl State {
         )
     }
 
+    /// The steps a record may take, as [lifecycle](crate::guide::lifecycle) draws them. From a state
+    /// to itself counts only where it is listed: another claim of a task whose process died.
+    pub const STEPS: [(State, State); 12] = [
+        (State::Pending, State::Started),
+        (State::Pending, State::Failure),
+        (State::Pending, State::Revoked),
+        (State::Started, State::Started),
+        (State::Started, State::Retry),
+        (State::Started, State::Success),
+        (State::Started, State::Failure),
+        (State::Started, State::Ignored),
+        // Given up without another run: its process died, and meanwhile it expired.
+        (State::Started, State::Revoked),
+        (State::Retry, State::Started),
+        (State::Retry, State::Failure),
+        (State::Retry, State::Revoked),
+    ];
+
+    /// Whether a record may go from this state to that in one step. A task marked
+    /// [`idempotent`](crate::Options::idempotent) may leave out STARTED; that is two steps.
+    pub fn can_become(self, next: State) -> bool {
+        Self::STEPS.contains(&(self, next))
+    }
+
     fn parse(text: &str) -> Option<Self> {
         let mut all = Self::ALL.iter().copied();
         all.find(|state| state.as_str() == text)
@@ -503,6 +527,23 @@ mod tests {
             error.to_string(),
             "the record of task a has an unreadable attribute `result`"
         );
+    }
+
+    #[test]
+    fn the_diagram_draws_every_step() {
+        let drawn: Vec<&str> = include_str!("../docs/lifecycle.md")
+            .lines()
+            .filter_map(|line| line.trim().split_once(": "))
+            .map(|(step, _)| step)
+            .filter(|step| step.contains("-->") && !step.starts_with("[*]"))
+            .collect();
+        let listed = State::STEPS.map(|(from, to)| format!("{from} --> {to}"));
+        let sorted = |mut steps: Vec<String>| {
+            steps.sort();
+            steps
+        };
+        let drawn = drawn.into_iter().map(str::to_owned).collect();
+        assert_eq!(sorted(drawn), sorted(listed.into()));
     }
 
     #[test]

@@ -176,7 +176,10 @@ impl TaskDef {
         args: Args,
         kwargs: Kwargs,
     ) -> BoxFuture<'a, Result<String, TaskError>> {
-        (self.run)(ctx, args, kwargs)
+        let body = (self.run)(ctx, args, kwargs);
+        #[cfg(feature = "sim")]
+        let body = crate::sim::recorded(ctx, body);
+        body
     }
 }
 

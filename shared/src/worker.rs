@@ -83,6 +83,13 @@ impl Worker {
         self
     }
 
+    /// All the values at once, shared with other workers.
+    #[cfg(feature = "sim")]
+    pub(crate) fn with_state(mut self, state: StateMap) -> Self {
+        self.state = state;
+        self
+    }
+
     /// The application the worker belongs to.
     pub fn app(&self) -> &App {
         &self.app

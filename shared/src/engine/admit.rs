@@ -35,11 +35,7 @@ impl Batch<'_> {
             let after = def.options.expires;
             job.message.expires = after.map(|after| job.delivery.sent_at + after);
         }
-        if job
-            .message
-            .expires
-            .is_some_and(|expires| expires < self.now())
-        {
+        if self.has_expired(job) {
             return self.expired(job).await.map(Admission::Over);
         }
         if let Some(eta) = job.message.eta {
@@ -49,6 +45,10 @@ impl Batch<'_> {
             }
             if !early.is_zero() {
                 self.worker.app().ports().clock.sleep(early).await;
+                // Meanwhile it may have, the more so if the process was frozen.
+                if self.has_expired(job) {
+                    return self.expired(job).await.map(Admission::Over);
+                }
             }
         }
         if self.short_of_time(job, def) {
@@ -56,6 +56,11 @@ impl Batch<'_> {
             return Ok(Admission::Over(Disposition::Returned));
         }
         Ok(Admission::Now(def))
+    }
+
+    fn has_expired(&self, job: &Job<'_>) -> bool {
+        let expires = job.message.expires;
+        expires.is_some_and(|expires| expires < self.now())
     }
 
     /// Whether a later invocation would give the task time that this one no longer has.
@@ -76,16 +81,16 @@ impl Batch<'_> {
 
     /// A rolling deployment may bring a worker that knows the task: it waits for one a few minutes.
     async fn unknown(&self, job: &Job<'_>) -> Result<Disposition> {
-        let age = self.now().since(job.delivery.sent_at);
+        const PAUSE: Duration = Duration::from_secs(10);
+        let due = job.message.eta.max(Some(job.delivery.sent_at));
+        let age = due.map_or(Duration::ZERO, |due| self.now().since(due));
         let grace = self.worker.app().config().unknown_task_grace;
-        // A message that came late, by its countdown say, has waited for no worker yet.
-        let left = match grace.checked_sub(age).filter(|left| !left.is_zero()) {
-            None if job.delivery.receive_count <= 1 => Some(grace.min(Duration::from_secs(10))),
-            left => left,
-        };
-        if let Some(left) = left {
-            let doublings = job.delivery.receive_count.saturating_sub(1).min(10);
-            let pause = Duration::from_secs(10) * 2_u32.pow(doublings);
+        let earlier = job.delivery.receive_count.saturating_sub(1).min(10);
+        // Its age alone would count a backlog, in which no worker was asked.
+        let hidden = PAUSE * (2_u32.pow(earlier) - 1);
+        let left = grace.saturating_sub(age.min(hidden));
+        if !left.is_zero() {
+            let pause = PAUSE * 2_u32.pow(earlier);
             self.hide(job.delivery, pause.min(left)).await?;
             return Ok(Disposition::Returned);
         }

@@ -4,10 +4,11 @@
 //! invocation's deadline and two seconds more: by then the process is done or dead.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::app::GUARD_FOR;
 use crate::checkpoint::{self, Checkpoints};
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, Attempt, State, attempts, count, field};
 use crate::time::Timestamp;
@@ -92,16 +93,18 @@ impl Batch<'_> {
             })
         };
         // The first message of a task finds nothing in the way: cheapest asked in one call for all.
+        let mut doubtful = false;
         if job.message.attempt == 0 && job.delivery.receive_count <= 1 {
             let first = self.first_claim(job, &attempt);
-            match self.claims.at_once(first).await? {
-                Outcome::Applied(_) => return Ok(mine(None)),
-                Outcome::Refused(_) => {}
+            match self.claims.at_once(first).await {
+                Ok(Outcome::Applied(_)) => return Ok(mine(None)),
+                Ok(Outcome::Refused(_)) => {}
+                Err(error) if may_be_done(&error) => doubtful = true,
+                Err(error) => return Err(error),
             }
         }
         let again = self.next_claim(job, &attempt);
-        let store = &*self.worker.app().ports().store;
-        let outcome = record::write(store, again, started_at).await?;
+        let outcome = self.write_claim(again, doubtful).await?;
         let (Outcome::Applied(old) | Outcome::Refused(old)) = &outcome;
         if let Outcome::Applied(_) = outcome {
             return Ok(mine(old.as_ref()));
@@ -147,6 +150,27 @@ impl Batch<'_> {
         };
         let values = old.map(checkpoint::of).unwrap_or_default();
         Arc::new(Checkpoints::new(values, Some(claimed)))
+    }
+
+    /// Writes a claim. Where it may be there though its call failed (`doubtful`: an earlier one), handing
+    /// the message back would let it hold the task until its lease ends, and count as a death in
+    /// quarantine: so it is asked for again, and recognises itself.
+    async fn write_claim(&self, write: Write, mut doubtful: bool) -> Result<Outcome> {
+        const TRIES: u32 = 4;
+        let ports = self.worker.app().ports();
+        let mut pause = Duration::from_millis(25);
+        let mut outcome = record::write(&*ports.store, write.clone(), self.now()).await;
+        for _ in 1..TRIES {
+            match &outcome {
+                Err(error) if error.is_retryable() && (doubtful || may_be_done(error)) => {}
+                _ => break,
+            }
+            doubtful = true;
+            ports.clock.sleep(pause).await;
+            pause *= 4;
+            outcome = record::write(&*ports.store, write.clone(), self.now()).await;
+        }
+        outcome
     }
 
     fn lease(&self, job: &Job<'_>, attempt: &Attempt) -> Vec<(&'static str, Attribute)> {
@@ -217,4 +241,9 @@ impl Batch<'_> {
             when: When::Any(when),
         }
     }
+}
+
+/// Whether what was asked for may have been done though the call failed.
+fn may_be_done(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
 }

@@ -49,6 +49,8 @@ use claim::Claim;
 use coalesce::{Hides, Outbox, Writes};
 use company::{Company, Seat};
 use decide::Verdict;
+#[cfg(feature = "sim")]
+pub(crate) use reroute::DEAD;
 use standing::Standing;
 
 /// What is kept back of the invocation's time, to record what became of a task that was stopped.

@@ -15,7 +15,7 @@ use super::standing::kept_message;
 use super::{Batch, Job};
 
 /// Failures whose message goes to the dead-letter queue.
-const DEAD: [&str; 4] = ["NotRegistered", "Rejected", "TooLarge", "WorkerLost"];
+pub(crate) const DEAD: [&str; 4] = ["NotRegistered", "Rejected", "TooLarge", "WorkerLost"];
 
 impl Batch<'_> {
     /// Makes the message invisible for a while from now.

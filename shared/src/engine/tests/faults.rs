@@ -79,7 +79,7 @@ fn world(faults: &[Fault]) -> World {
     };
     let app = App::new(ports, Config::memory());
     world.worker = Worker::new(app)
-        .tasks(tasks![add, flaky])
+        .tasks(tasks![add, flaky, slow])
         .state(world.runs.clone());
     world
 }
@@ -126,6 +126,29 @@ async fn a_claim_whose_answer_was_lost_is_recognised() {
     assert_eq!(world.status(&id).await, State::Success);
     assert_eq!(world.record(&id).await.attempts.len(), 1);
     assert_eq!(world.runs.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_was_done_though_its_call_failed_is_gone_on_with() {
+    let world = world(&[Fault::AnswerLost]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Success);
+    assert_eq!(world.record(&id).await.attempts.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_in_quarantine_whose_answer_was_lost_is_no_death() {
+    // Its process dies, it goes to quarantine, and there the second write is the claim.
+    let answers = [Fault::None, Fault::None, Fault::None, Fault::AnswerLost];
+    let world = world(&answers);
+    let id = world.send("slow", json!([2])).await;
+    world.die("default", Duration::from_secs(1)).await;
+    world.pass(95).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.step("quarantine").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Success);
+    assert_eq!(world.item(&id)["crashes"].as_number(), Some(1), "one claim");
 }
 
 #[tokio::test(start_paused = true)]

@@ -68,6 +68,19 @@ async fn an_unknown_task_waits_for_a_worker_that_knows_it_and_then_fails() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_task_that_expires_while_it_waits_for_its_due_time_is_revoked() {
+    let world = World::new();
+    let now = world.app().now();
+    let eta = now + Duration::from_millis(900);
+    let expires = now + Duration::from_millis(500);
+    let body = json!({"id": "e", "task": "add", "args": [1, 1], "eta": eta, "expires": expires});
+    world.send_body("default", body.to_string()).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status("e").await, State::Revoked);
+    assert_eq!(world.runs.count(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn too_little_time_left_hands_the_message_back_unstarted() {
     let mut config = Config::memory();
     config

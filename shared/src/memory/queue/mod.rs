@@ -5,6 +5,8 @@
 //! a visibility change or the next message's time, without polling. Among visible messages of a
 //! standard queue the one that has been visible longest comes first.
 
+#[cfg(feature = "sim")]
+mod disturb;
 mod state;
 
 use std::collections::BTreeMap;

@@ -16,9 +16,9 @@ pub(super) struct State {
     name: QueueName,
     pub(super) settings: QueueSettings,
     /// By the order of sending.
-    messages: BTreeMap<u64, Message>,
+    pub(super) messages: BTreeMap<u64, Message>,
     /// The same messages by the time from which they are visible.
-    by_time: BTreeSet<(Timestamp, u64)>,
+    pub(super) by_time: BTreeSet<(Timestamp, u64)>,
     /// Until when each deduplication id is remembered, and the message that had it first.
     seen: BTreeMap<String, (Timestamp, String)>,
 }
@@ -122,7 +122,7 @@ impl State {
         Some(message)
     }
 
-    fn show_at(&mut self, seq: u64, visible_at: Timestamp) {
+    pub(super) fn show_at(&mut self, seq: u64, visible_at: Timestamp) {
         if let Some(message) = self.messages.get_mut(&seq) {
             self.by_time.remove(&(message.visible_at, seq));
             message.visible_at = visible_at;

@@ -1,0 +1,238 @@
+//! What must hold of every world, whatever went wrong in it: each invariant with the promise it
+//! belongs to, and the judge that reads a history for all of them.
+
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use super::history::{Caller, DeadLetter, History, SentTask};
+use crate::options::Options;
+use crate::record::State;
+use crate::task::Tasks;
+
+/// What must hold, each under the promise it belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Invariant {
+    /// Every task whose message reached a queue is final, or, where it leaves no record, has run.
+    NothingLost,
+    /// A record takes only the steps of [`State::STEPS`](crate::State::STEPS), and none once it is final.
+    OneFinalState,
+    /// Bodies of one task never overlap, and none runs again unless its process died or could not
+    /// record what it found out.
+    OneRunner,
+    /// However often a task runs, its children are the same.
+    ChildrenOnce,
+    /// No body begins before its time, and none of a task that has expired is claimed.
+    OnTime,
+    /// Only a task whose process died often enough is given up for it, and only a name that no worker
+    /// knew for long enough is unknown.
+    Neighbours,
+    /// No more retries than allowed.
+    Retries,
+    /// The dead letters are those with a reason, and all of those. Where the broker moved the message of
+    /// a final task itself, after too many receives, it has none.
+    DeadLetters,
+    /// Nothing is left: no message, no claim, no retry.
+    NothingLeft,
+    /// The scenario's own assertions.
+    Scenario,
+}
+
+impl Invariant {
+    /// The promise it belongs to.
+    pub fn promise(self) -> &'static str {
+        match self {
+            Invariant::NothingLost | Invariant::NothingLeft => "nothing is lost",
+            Invariant::OneFinalState => "one final state",
+            Invariant::OneRunner => "one runner at a time",
+            Invariant::ChildrenOnce => "what is sent on is sent once, in effect",
+            Invariant::OnTime => "never early",
+            Invariant::Neighbours | Invariant::Retries => "neighbours don't hurt each other",
+            Invariant::DeadLetters => "bad input gets a clear error",
+            Invariant::Scenario => "what the scenario asserts",
+        }
+    }
+}
+
+/// An invariant that didn't hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Violation {
+    /// Which.
+    pub invariant: Invariant,
+    /// What was expected, and what was found.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (invariant, promise) = (self.invariant, self.invariant.promise());
+        write!(f, "{invariant:?} ({promise}): {}", self.what)
+    }
+}
+
+/// What the judge knows beside the history.
+pub(super) struct Rules {
+    /// Every task of any deployment.
+    pub(super) tasks: Tasks,
+    /// Tasks that not every deployment has.
+    pub(super) sometimes: BTreeSet<&'static str>,
+    pub(super) unknown_task_grace: Duration,
+    /// Failures whose message is a dead letter.
+    pub(super) dead: &'static [&'static str],
+}
+
+/// Everything that doesn't hold.
+pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
+    let mut judge = Judge {
+        history,
+        rules,
+        violations: Vec::new(),
+    };
+    judge.nothing_left();
+    for (id, sent) in judge.tasks() {
+        judge.task(&id, &sent);
+    }
+    judge.children();
+    judge.dead_letters();
+    judge.violations
+}
+
+/// How often a process must die with a task, alone, before the task is given up.
+const DEATHS: usize = 3;
+
+struct Judge<'a> {
+    history: &'a History,
+    rules: &'a Rules,
+    violations: Vec<Violation>,
+}
+
+impl<'a> Judge<'a> {
+    fn found(&mut self, invariant: Invariant, what: String) {
+        self.violations.push(Violation { invariant, what });
+    }
+
+    /// The messages of each task that reached a queue to be worked on.
+    fn tasks(&self) -> BTreeMap<String, Vec<&'a SentTask>> {
+        let mut tasks: BTreeMap<String, Vec<&SentTask>> = BTreeMap::new();
+        for sent in &self.history.sent {
+            if let Some(task) = sent.task.as_ref().filter(|_| !is_last(&sent.queue)) {
+                tasks.entry(task.id.clone()).or_default().push(task);
+            }
+        }
+        tasks
+    }
+
+    fn options(&self, name: &str) -> Options {
+        let found = self.rules.tasks.find(name);
+        found.map(|task| task.options).unwrap_or_default()
+    }
+
+    /// Each run of a task sends some children; all its runs together send no others.
+    fn children(&mut self) {
+        type Alike<'a> = (&'a str, &'a str, &'a str);
+        let mut runs: BTreeMap<Alike<'_>, BTreeMap<&Caller, BTreeSet<&str>>> = BTreeMap::new();
+        for sent in &self.history.sent {
+            let Some(task) = &sent.task else { continue };
+            // A message of the task's own is sent by whoever works on it.
+            let (Some(parent), Caller::Invocation(_), 0) =
+                (&task.parent_id, &sent.by, task.attempt)
+            else {
+                continue;
+            };
+            let works_on_it = self
+                .history
+                .runs
+                .iter()
+                .any(|run| run.id == *parent && Caller::Invocation(run.invocation) == sent.by);
+            if works_on_it {
+                let alike = (parent.as_str(), task.name.as_str(), task.arguments.as_str());
+                let by = runs.entry(alike).or_default();
+                by.entry(&sent.by).or_default().insert(&task.id);
+            }
+        }
+        for ((parent, name, arguments), by) in runs {
+            let most = by.values().map(BTreeSet::len).max().unwrap_or(0);
+            let all: BTreeSet<_> = by.values().flatten().collect();
+            if all.len() > most {
+                let what = format!(
+                    "one run of task {parent} sends {most} of `{name}` {arguments}; its {} runs sent {}: {all:?}",
+                    by.len(),
+                    all.len()
+                );
+                self.found(Invariant::ChildrenOnce, what);
+            }
+        }
+    }
+
+    fn dead_letters(&mut self) {
+        let history = self.history;
+        let failed = |id: &str| {
+            let steps = history.steps.get(id)?;
+            let last = steps.iter().find(|step| step.state == State::Failure)?;
+            last.error_kind.clone()
+        };
+        for letter in &history.dead_letters {
+            let reason = letter.reason.as_deref();
+            let expected = match &letter.id {
+                None => Some("Undecodable".to_owned()),
+                Some(id) => failed(id).filter(|kind| self.rules.dead.contains(&kind.as_str())),
+            };
+            let is_final = letter.id.as_ref().and_then(|id| history.steps.get(id));
+            let is_final =
+                is_final.is_some_and(|steps| steps.iter().any(|step| step.state.is_final()));
+            if reason.is_none() && is_final {
+                // Its deletes failed until the broker moved it away: a copy of what is over.
+                continue;
+            }
+            if reason.is_none() || reason != expected.as_deref() {
+                let what = format!(
+                    "the dead letter {} of task {:?} has the reason {reason:?}; {expected:?} is recorded",
+                    letter.message_id, letter.id
+                );
+                self.found(Invariant::DeadLetters, what);
+            }
+        }
+        for id in history.steps.keys() {
+            let kind = failed(id).filter(|kind| self.rules.dead.contains(&kind.as_str()));
+            let there = history
+                .dead_letters
+                .iter()
+                .any(|letter| letter.id.as_ref() == Some(id));
+            if let Some(kind) = kind.filter(|_| !there) {
+                let what = format!("task {id} failed as {kind} and has no dead letter");
+                self.found(Invariant::DeadLetters, what);
+            }
+        }
+        for sent in history
+            .sent
+            .iter()
+            .filter(|sent| sent.task.is_none() && !is_last(&sent.queue))
+        {
+            let there = |letter: &DeadLetter| letter.message_id == sent.message_id;
+            if !history.dead_letters.iter().any(there) {
+                let id = &sent.message_id;
+                let what = format!("message {id} can't be decoded and has no dead letter");
+                self.found(Invariant::DeadLetters, what);
+            }
+        }
+    }
+
+    fn nothing_left(&mut self) {
+        for left in &self.history.left {
+            let what = format!("should be over, and there is {left}");
+            self.found(Invariant::NothingLeft, what);
+        }
+    }
+}
+
+fn is_last(queue: &crate::ports::QueueName) -> bool {
+    queue
+        .as_str()
+        .starts_with(crate::ports::QueueName::DEAD_LETTERS)
+}

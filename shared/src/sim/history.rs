@@ -1,0 +1,191 @@
+//! What happened in a world: every call, every step of a record, every run of a body.
+//!
+//! The calls are kept as a digest, and as text only in a world that is told. The rest is what
+//! [`check`](super::check) judges.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::{self, Write as _};
+
+use crate::ports::{Attribute, QueueName};
+use crate::record::State;
+use crate::time::Timestamp;
+
+/// Who calls.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Caller {
+    /// The scenario.
+    Sender,
+    /// The event source mapping of a queue.
+    Mapping(QueueName),
+    /// A worker's process, in its nth invocation of the world.
+    Invocation(u32),
+}
+
+impl fmt::Display for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Caller::Sender => f.write_str("sender"),
+            Caller::Mapping(queue) => write!(f, "mapping {queue}"),
+            Caller::Invocation(number) => write!(f, "invocation {number}"),
+        }
+    }
+}
+
+/// A message that reached a queue.
+#[derive(Debug, Clone)]
+pub(super) struct Sent {
+    pub(super) by: Caller,
+    pub(super) queue: QueueName,
+    pub(super) message_id: String,
+    /// What it says; none, if it can't be decoded.
+    pub(super) task: Option<SentTask>,
+}
+
+/// What a message says of its task.
+#[derive(Debug, Clone)]
+pub(super) struct SentTask {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) attempt: u32,
+    pub(super) eta: Option<Timestamp>,
+    pub(super) expires: Option<Timestamp>,
+    pub(super) ignore_result: Option<bool>,
+    pub(super) parent_id: Option<String>,
+    pub(super) arguments: String,
+}
+
+/// A record as a write left it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Step {
+    pub(super) at: Timestamp,
+    pub(super) by: Caller,
+    pub(super) state: State,
+    pub(super) attempt: u32,
+    pub(super) retries: u32,
+    pub(super) due_at: Option<Timestamp>,
+    pub(super) error_kind: Option<String>,
+    /// What must not change once it is final: result, error, when it ended.
+    pub(super) outcome: Vec<Option<Attribute>>,
+}
+
+/// How a body ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It returned a value.
+    Returned,
+    /// It returned an error.
+    Failed,
+    /// It was stopped at a limit, or panicked.
+    Stopped,
+    /// Its process died.
+    Died,
+}
+
+/// A run of a body.
+#[derive(Debug, Clone)]
+pub(super) struct Run {
+    pub(super) id: String,
+    pub(super) task: String,
+    pub(super) attempt: u32,
+    pub(super) retries: u32,
+    pub(super) invocation: u32,
+    pub(super) begun: Timestamp,
+    /// When it began by its process's clock.
+    pub(super) begun_there: Timestamp,
+    /// When it was claimed by its process's clock.
+    pub(super) claimed_there: Timestamp,
+    pub(super) ended: Option<(Timestamp, End)>,
+}
+
+/// An invocation of a function.
+#[derive(Debug, Clone)]
+pub(super) struct Invoked {
+    /// The tasks of its batch.
+    pub(super) ids: Vec<String>,
+    pub(super) killed: bool,
+}
+
+/// A message in the dead-letter queue.
+#[derive(Debug, Clone)]
+pub(super) struct DeadLetter {
+    pub(super) message_id: String,
+    /// The task's id, if it can be decoded.
+    pub(super) id: Option<String>,
+    pub(super) reason: Option<String>,
+}
+
+/// What became of a world.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    pub(super) sent: Vec<Sent>,
+    pub(super) steps: BTreeMap<String, Vec<Step>>,
+    pub(super) runs: Vec<Run>,
+    /// By their numbers.
+    pub(super) invocations: Vec<Invoked>,
+    /// When each task was first received, by its id and attempt.
+    pub(super) received: BTreeMap<(String, u32), Timestamp>,
+    /// Calls about a task that an invocation got no good answer to.
+    pub(super) unanswered: BTreeSet<(u32, String)>,
+    pub(super) dead_letters: Vec<DeadLetter>,
+    /// What is still in the queues when all should be over.
+    pub(super) left: Vec<String>,
+    pub(super) log: Log,
+}
+
+/// The calls, in the order in which they took effect.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    digest: Digest,
+    pub(super) calls: u64,
+    /// The text, where it is wanted.
+    pub(super) lines: Option<Vec<String>>,
+}
+
+impl Log {
+    /// One call, or one event.
+    pub(super) fn add(&mut self, at: Timestamp, who: &Caller, what: fmt::Arguments<'_>) {
+        self.calls += 1;
+        // Writing into a digest never fails.
+        let _ = write!(self.digest, "{} {who} {what}", at.as_millis());
+        if let Some(lines) = &mut self.lines {
+            let line = shortened(format!("{at} {who}: {what}"));
+            lines.push(line);
+        }
+    }
+
+    pub(super) fn digest(&self) -> u64 {
+        self.digest.0
+    }
+}
+
+/// Its beginning and its end: what was asked, and what was answered.
+fn shortened(line: String) -> String {
+    const HEAD: usize = 240;
+    const TAIL: usize = 160;
+    let from_end = |places: usize| line.char_indices().nth_back(places);
+    match (line.char_indices().nth(HEAD), from_end(TAIL)) {
+        (Some((head, _)), Some((tail, _))) if head < tail => {
+            format!("{} … {}", &line[..head], &line[tail..])
+        }
+        _ => line,
+    }
+}
+
+/// FNV-1a, over whatever is written.
+#[derive(Debug)]
+struct Digest(u64);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl fmt::Write for Digest {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+        Ok(())
+    }
+}
