@@ -34,6 +34,7 @@ pub struct Context {
     /// How many children were sent with the same call, by what they are derived from.
     children: Mutex<BTreeMap<String, u32>>,
     checkpoints: Arc<Checkpoints>,
+    derives_children: bool,
 }
 
 impl Context {
@@ -54,11 +55,18 @@ impl Context {
             soft_deadline,
             children: Mutex::default(),
             checkpoints: Arc::default(),
+            derives_children: true,
         }
     }
 
     pub(crate) fn with_checkpoints(mut self, checkpoints: Arc<Checkpoints>) -> Self {
         self.checkpoints = checkpoints;
+        self
+    }
+
+    /// Whether children's ids are derived: always, but in the simulation.
+    pub(crate) fn with_derived_children(mut self, derives: bool) -> Self {
+        self.derives_children = derives;
         self
     }
 
@@ -228,7 +236,7 @@ impl Context {
     ) -> crate::Result<AsyncResult<Out>> {
         let mut signature = child.into();
         let call = signature.call_mut();
-        if call.id.is_none() {
+        if call.id.is_none() && self.derives_children {
             call.id = Some(self.child_id(call));
         }
         call.root_id = Some(self.root_id().to_owned());

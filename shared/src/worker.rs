@@ -40,6 +40,9 @@ use crate::time::Timestamp;
 pub struct Worker {
     app: App,
     state: StateMap,
+    /// A rule of the protocol that the simulation has switched off.
+    #[cfg(feature = "sim")]
+    pub(crate) without: Option<engine::Rule>,
 }
 
 /// One call of a function: what its messages share.
@@ -66,6 +69,8 @@ impl Worker {
         Self {
             app,
             state: StateMap::default(),
+            #[cfg(feature = "sim")]
+            without: None,
         }
     }
 

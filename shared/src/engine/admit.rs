@@ -12,7 +12,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::standing::Standing;
-use super::{Batch, Job};
+use super::{Batch, Job, Rule};
 
 /// The answer.
 pub(super) enum Admission<'a> {
@@ -38,7 +38,9 @@ impl Batch<'_> {
         if self.has_expired(job) {
             return self.expired(job).await.map(Admission::Over);
         }
-        if let Some(eta) = job.message.eta {
+        if let Some(eta) = job.message.eta
+            && self.worker.keeps(Rule::WaitUntilDue)
+        {
             let early = eta.since(self.now());
             if early > SHORT_WAIT {
                 return self.put_back(job, eta).await.map(Admission::Over);
@@ -60,7 +62,8 @@ impl Batch<'_> {
 
     fn has_expired(&self, job: &Job<'_>) -> bool {
         let expires = job.message.expires;
-        expires.is_some_and(|expires| expires < self.now())
+        self.worker.keeps(Rule::RevokeExpired)
+            && expires.is_some_and(|expires| expires < self.now())
     }
 
     /// Whether a later invocation would give the task time that this one no longer has.
@@ -81,17 +84,17 @@ impl Batch<'_> {
 
     /// A rolling deployment may bring a worker that knows the task: it waits for one a few minutes.
     async fn unknown(&self, job: &Job<'_>) -> Result<Disposition> {
-        const PAUSE: Duration = Duration::from_secs(10);
+        // Each wait is a receive, of which there are ten: few and long.
+        const PAUSE: Duration = Duration::from_secs(30);
         let due = job.message.eta.max(Some(job.delivery.sent_at));
         let age = due.map_or(Duration::ZERO, |due| self.now().since(due));
         let grace = self.worker.app().config().unknown_task_grace;
-        let earlier = job.delivery.receive_count.saturating_sub(1).min(10);
+        let earlier = 3_u32.pow(job.delivery.receive_count.saturating_sub(1).min(10));
         // Its age alone would count a backlog, in which no worker was asked.
-        let hidden = PAUSE * (2_u32.pow(earlier) - 1);
+        let hidden = PAUSE * ((earlier - 1) / 2);
         let left = grace.saturating_sub(age.min(hidden));
-        if !left.is_zero() {
-            let pause = PAUSE * 2_u32.pow(earlier);
-            self.hide(job.delivery, pause.min(left)).await?;
+        if !left.is_zero() && self.worker.keeps(Rule::WaitForDeployment) {
+            self.hide(job.delivery, (PAUSE * earlier).min(left)).await?;
             return Ok(Disposition::Returned);
         }
         let error = match self.worker.registered().get(&job.message.task) {

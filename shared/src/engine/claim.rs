@@ -16,7 +16,7 @@ use crate::worker::Disposition;
 
 use super::finish::fence;
 use super::standing::{Standing, abandoned, unleased};
-use super::{Batch, Job, Known, LEASE_GRACE};
+use super::{Batch, Job, Known, LEASE_GRACE, Rule};
 
 /// How many deaths of its own a message is allowed.
 const DEATHS: u32 = 3;
@@ -82,7 +82,8 @@ impl Batch<'_> {
         let mine = |old: Option<&Item>| {
             let mut runs = old.map(attempts).unwrap_or_default();
             runs.push(attempt.clone());
-            let deaths = old.map_or(0, |old| count(old, field::CRASHES));
+            let counted = old.filter(|_| self.worker.keeps(Rule::CountDeaths));
+            let deaths = counted.map_or(0, |old| count(old, field::CRASHES));
             let checkpoints = self.checkpoints(job, old);
             Claim::Mine(Claimed {
                 started_at,
@@ -92,6 +93,15 @@ impl Batch<'_> {
                 checkpoints,
             })
         };
+        if !self.worker.keeps(Rule::ClaimBeforeRun) {
+            let claim = Write {
+                when: When::Always,
+                ..self.next_claim(job, &attempt)
+            };
+            let outcome = self.worker.app().ports().store.write(claim).await?;
+            let (Outcome::Applied(old) | Outcome::Refused(old)) = outcome;
+            return Ok(mine(old.as_ref()));
+        }
         // The first message of a task finds nothing in the way: cheapest asked in one call for all.
         let mut doubtful = false;
         if job.message.attempt == 0 && job.delivery.receive_count <= 1 {
@@ -99,7 +109,7 @@ impl Batch<'_> {
             match self.claims.at_once(first).await {
                 Ok(Outcome::Applied(_)) => return Ok(mine(None)),
                 Ok(Outcome::Refused(_)) => {}
-                Err(error) if may_be_done(&error) => doubtful = true,
+                Err(error) if self.in_doubt(&error) => doubtful = true,
                 Err(error) => return Err(error),
             }
         }
@@ -152,6 +162,12 @@ impl Batch<'_> {
         Arc::new(Checkpoints::new(values, Some(claimed)))
     }
 
+    /// Whether what was asked for may have been done though the call failed.
+    fn in_doubt(&self, error: &Error) -> bool {
+        self.worker.keeps(Rule::AskAgainInDoubt)
+            && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
+    }
+
     /// Writes a claim. Where it may be there though its call failed (`doubtful`: an earlier one), handing
     /// the message back would let it hold the task until its lease ends, and count as a death in
     /// quarantine: so it is asked for again, and recognises itself.
@@ -162,7 +178,7 @@ impl Batch<'_> {
         let mut outcome = record::write(&*ports.store, write.clone(), self.now()).await;
         for _ in 1..TRIES {
             match &outcome {
-                Err(error) if error.is_retryable() && (doubtful || may_be_done(error)) => {}
+                Err(error) if error.is_retryable() && (doubtful || self.in_doubt(error)) => {}
                 _ => break,
             }
             doubtful = true;
@@ -173,6 +189,13 @@ impl Batch<'_> {
         outcome
     }
 
+    fn lease_until(&self, attempt: &Attempt) -> Timestamp {
+        match self.worker.keeps(Rule::LeaseOutlivesInvocation) {
+            true => self.invocation.deadline + LEASE_GRACE,
+            false => attempt.start + Duration::from_secs(5),
+        }
+    }
+
     fn lease(&self, job: &Job<'_>, attempt: &Attempt) -> Vec<(&'static str, Attribute)> {
         let message = &job.message;
         let mut fields = vec![
@@ -181,10 +204,7 @@ impl Batch<'_> {
             (field::ATTEMPT, message.attempt.into()),
             (field::RETRIES, message.retries.into()),
             (field::OWNER, job.owner.as_str().into()),
-            (
-                field::LEASE_UNTIL,
-                (self.invocation.deadline + LEASE_GRACE).into(),
-            ),
+            (field::LEASE_UNTIL, self.lease_until(attempt).into()),
             (field::STARTED_AT, attempt.start.into()),
             (field::QUEUE, job.home.as_str().into()),
             (field::TTL, (attempt.start + GUARD_FOR).as_secs().into()),
@@ -241,9 +261,4 @@ impl Batch<'_> {
             when: When::Any(when),
         }
     }
-}
-
-/// Whether what was asked for may have been done though the call failed.
-fn may_be_done(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
 }

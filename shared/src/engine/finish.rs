@@ -12,7 +12,7 @@ use crate::worker::Disposition;
 use super::claim::Claimed;
 use super::decide::Verdict;
 use super::standing::{Standing, kept_for, kept_message, unleased};
-use super::{Batch, Job, Known};
+use super::{Batch, Job, Known, Rule};
 
 impl Batch<'_> {
     pub(super) async fn finish(
@@ -32,6 +32,12 @@ impl Batch<'_> {
         }
         let verdict = self.sendable(job, verdict);
         let fenced = claimed.fenced;
+        if matches!(verdict, Verdict::Retry { .. }) && !self.worker.keeps(Rule::RecordRetryFirst) {
+            let write = self.finish_write(known, claimed, &verdict);
+            let disposition = self.follow(job, verdict).await?;
+            self.record(&write).await?;
+            return Ok(disposition);
+        }
         let write = self.finish_write(known, claimed, &verdict);
         let status = verdict.state();
         let outcome = self.record(&write).await?;
@@ -152,7 +158,10 @@ impl Batch<'_> {
             return Write {
                 key,
                 op: Op::Update(changes),
-                when: fence(job),
+                when: match self.worker.keeps(Rule::FenceFinish) {
+                    true => fence(job),
+                    false => When::Present,
+                },
             };
         }
         if job.message.attempt == 0 {

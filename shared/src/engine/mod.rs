@@ -22,6 +22,7 @@ mod company;
 mod decide;
 mod finish;
 mod reroute;
+mod rules;
 mod run;
 mod standing;
 #[cfg(test)]
@@ -51,6 +52,11 @@ use company::{Company, Seat};
 use decide::Verdict;
 #[cfg(feature = "sim")]
 pub(crate) use reroute::DEAD;
+#[cfg_attr(
+    not(feature = "sim"),
+    expect(unreachable_pub, reason = "public where there is a simulation")
+)]
+pub use rules::Rule;
 use standing::Standing;
 
 /// What is kept back of the invocation's time, to record what became of a task that was stopped.
@@ -202,7 +208,7 @@ impl<'a> Batch<'a> {
         for (place, delivery) in rest.by_ref() {
             let disposition = self.deliver(place, delivery, &mut seat).await;
             dispositions.push((place, disposition));
-            if disposition == Disposition::Returned {
+            if disposition == Disposition::Returned && self.worker.keeps(Rule::KeepOrder) {
                 self.hand_back(rest.as_slice(), &delivery.receipt).await;
                 break;
             }
@@ -299,6 +305,7 @@ impl<'a> Batch<'a> {
 
     async fn attempt(&self, job: &mut Job<'_>, seat: &mut Seat<'_>) -> Result<Disposition> {
         loop {
+            job.alone |= !self.worker.keeps(Rule::SingleOut);
             let def = match self.admit(job).await? {
                 Admission::Now(def) => def,
                 Admission::Over(disposition) => return Ok(disposition),

@@ -12,7 +12,7 @@ use crate::record::{State, failure, field, status};
 use crate::worker::Disposition;
 
 use super::standing::kept_message;
-use super::{Batch, Job};
+use super::{Batch, Job, Rule};
 
 /// Failures whose message goes to the dead-letter queue.
 pub(crate) const DEAD: [&str; 4] = ["NotRegistered", "Rejected", "TooLarge", "WorkerLost"];
@@ -78,6 +78,9 @@ impl Batch<'_> {
 
     /// What follows from a final state, once more: whoever recorded it may have died before.
     pub(super) async fn follow_again(&self, job: &Job<'_>, item: &Item) -> Result<Disposition> {
+        if !self.worker.keeps(Rule::FollowAgain) {
+            return Ok(Disposition::Done);
+        }
         if status(item) == Some(State::Revoked) && !item.contains_key(field::MESSAGE) {
             self.keep_message(job).await?;
         }

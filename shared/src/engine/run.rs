@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::{Panicked, TaskError, TimeLimit};
 
 use super::claim::Claimed;
-use super::{Batch, Known};
+use super::{Batch, Known, Rule};
 
 /// What a body ended with: its JSON, or its error.
 pub(super) type Outcome = Result<String, TaskError>;
@@ -40,7 +40,8 @@ impl Batch<'_> {
             now + limit,
             soft.map(|soft| now + soft),
         )
-        .with_checkpoints(claimed.checkpoints.clone());
+        .with_checkpoints(claimed.checkpoints.clone())
+        .with_derived_children(self.worker.keeps(Rule::DeriveChildIds));
         let body = known
             .def
             .run(&context, message.args.clone(), message.kwargs.clone());

@@ -16,7 +16,7 @@ use crate::record::{self, State, count, field, instant, status};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
-use super::{Batch, Job};
+use super::{Batch, Job, Rule};
 
 /// How the record stands to a message that wants to run.
 pub(super) enum Standing {
@@ -82,7 +82,8 @@ impl Batch<'_> {
     /// queue, where leaving would cost it its place, or anywhere if there is no quarantine.
     pub(super) fn singled_out(&self, job: &Job<'_>) -> bool {
         let queue = &job.delivery.queue;
-        queue.as_str() == QueueName::QUARANTINE || queue.is_fifo() || self.quarantine().is_none()
+        let here = queue.as_str() == QueueName::QUARANTINE || queue.is_fifo();
+        here || self.quarantine().is_none() || !self.worker.keeps(Rule::SingleOut)
     }
 
     fn quarantine(&self) -> Option<QueueName> {
@@ -111,6 +112,7 @@ impl Batch<'_> {
         match standing {
             Standing::Mine | Standing::Overtaken => Ok(Disposition::Done),
             Standing::Final(item) => self.follow_again(job, &item).await,
+            Standing::Newer { .. } if !self.worker.keeps(Rule::HelpStale) => Ok(Disposition::Done),
             Standing::Newer { .. } if job.delivery.queue.is_fifo() => Ok(Disposition::Returned),
             Standing::Newer {
                 attempt,
@@ -123,6 +125,9 @@ impl Batch<'_> {
                 next.retries = retries;
                 next.eta = due_at;
                 self.send_on(job, &job.home, next).await?;
+                Ok(Disposition::Done)
+            }
+            Standing::Held { .. } if !self.worker.keeps(Rule::HideWhileHeld) => {
                 Ok(Disposition::Done)
             }
             // Both copies are one message: acknowledging it would take away what brings the task back

@@ -37,6 +37,8 @@ pub(super) struct Sent {
     pub(super) by: Caller,
     pub(super) queue: QueueName,
     pub(super) message_id: String,
+    /// The group it belongs to, on a FIFO queue.
+    pub(super) group: Option<String>,
     /// What it says; none, if it can't be decoded.
     pub(super) task: Option<SentTask>,
 }
@@ -102,6 +104,8 @@ pub(super) struct Run {
 pub(super) struct Invoked {
     /// The tasks of its batch.
     pub(super) ids: Vec<String>,
+    /// Whether its queue keeps an order, so that some of them run after the others.
+    pub(super) ordered: bool,
     pub(super) killed: bool,
 }
 

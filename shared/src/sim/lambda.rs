@@ -15,6 +15,7 @@ use super::random::Random;
 use super::store::SimStore;
 use crate::app::App;
 use crate::context::StateMap;
+use crate::engine::Rule;
 use crate::ports::{BATCH_ENTRIES, Clock, Delivery, Ports, Queue, QueueName, Receipt};
 use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
@@ -125,6 +126,10 @@ impl Lambda {
                 .clock
                 .sleep(random.between(Duration::ZERO, most))
                 .await;
+            if self.blueprint.without == Some(Rule::AcknowledgeLast) {
+                let all = deliveries.iter().map(|one| one.receipt.clone()).collect();
+                acknowledge(shared, &who, queue, all, &random).await;
+            }
             if let Some(done) = self.invoke(&mapping, &deliveries, &random).await {
                 acknowledge(shared, &who, queue, done, &random).await;
             }
@@ -282,7 +287,12 @@ fn begin(shared: &Shared, deliveries: &[Delivery]) -> u32 {
         .log
         .add(now, &who, format_args!("begins with {ids:?}"));
     let killed = false;
-    history.invocations.push(Invoked { ids, killed });
+    let ordered = deliveries.iter().any(|one| one.queue.is_fifo());
+    history.invocations.push(Invoked {
+        ids,
+        ordered,
+        killed,
+    });
     number
 }
 

@@ -84,6 +84,7 @@ use crate::ports::QueueName;
 use crate::task::Tasks;
 use crate::worker::Worker;
 
+pub use crate::engine::Rule;
 pub use check::{Invariant, Violation};
 pub use faults::Faults;
 pub use process::die;
@@ -114,6 +115,7 @@ struct Blueprint {
     /// How long an invocation may take.
     timeout: Duration,
     replay: Option<Box<dyn Fn(u64) -> String + Send + Sync>>,
+    without: Option<Rule>,
 }
 
 impl Blueprint {
@@ -135,6 +137,7 @@ impl Blueprint {
         Worker::new(app)
             .tasks(self.tasks(deployment))
             .with_state(state.clone())
+            .without(self.without)
     }
 }
 
@@ -148,6 +151,7 @@ impl Simulation {
             states: Vec::new(),
             timeout: Duration::from_secs(60),
             replay: None,
+            without: None,
         };
         Self {
             blueprint,
@@ -209,6 +213,12 @@ impl Simulation {
     /// Which worlds: one for each seed.
     pub fn seeds(mut self, seeds: Range<u64>) -> Self {
         self.seeds = seeds;
+        self
+    }
+
+    /// Without one of the protocol's rules: a simulation that then finds nothing checks nothing.
+    pub fn without(mut self, rule: Rule) -> Self {
+        self.blueprint.without = Some(rule);
         self
     }
 

@@ -71,17 +71,22 @@ fn deliver(
     queue: &QueueName,
     batch: Vec<Outgoing>,
 ) -> Result<Vec<Result<Sent>>> {
-    let bodies: Vec<String> = batch.iter().map(|message| message.body.clone()).collect();
+    let group = |message: &Outgoing| message.group.clone().filter(|_| queue.is_fifo());
+    let bodies: Vec<(String, Option<String>)> = batch
+        .iter()
+        .map(|message| (message.body.clone(), group(message)))
+        .collect();
     let answers = at_once(shared.memory.queue().send(queue, batch))?;
     let now = shared.clock.now();
     let mut history = shared.history();
-    for (body, sent) in bodies.iter().zip(&answers) {
+    for ((body, group), sent) in bodies.into_iter().zip(&answers) {
         if let Ok(sent) = sent {
             history.sent.push(Arrived {
                 by: by.clone(),
                 queue: queue.clone(),
                 message_id: sent.message_id.clone(),
-                task: said(body, &sent.message_id, now),
+                task: said(&body, &sent.message_id, now),
+                group,
             });
         }
     }

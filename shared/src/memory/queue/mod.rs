@@ -29,7 +29,8 @@ use crate::time::Timestamp;
 pub struct QueueSettings {
     /// How long a received message stays hidden: 90 s.
     pub visibility_timeout: Duration,
-    /// After this many receives the next one moves the message to the dead-letter queue: 10.
+    /// After this many receives the next one moves the message to the dead-letter queue: 10, and 1000,
+    /// SQS's most, on a FIFO queue, where every wait of a group's head is a receive for all behind it.
     pub max_receive_count: u32,
     /// Where it is moved to; none, or one that isn't defined: it is delivered for ever. None.
     pub dead_letter_queue: Option<QueueName>,
@@ -129,6 +130,10 @@ impl MemoryQueue {
                         DAY * 14
                     } else {
                         defaults.retention
+                    },
+                    max_receive_count: match name.is_fifo() {
+                        true => 1000,
+                        false => defaults.max_receive_count,
                     },
                     dead_letter_queue: (!is_last && config.queues.contains_key(&dead_letters))
                         .then_some(dead_letters),

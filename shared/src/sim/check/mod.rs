@@ -32,6 +32,9 @@ pub enum Invariant {
     /// Only a task whose process died often enough is given up for it, and only a name that no worker
     /// knew for long enough is unknown.
     Neighbours,
+    /// The tasks of a FIFO group run in the order in which they were sent: none begins before those in
+    /// front of it are final.
+    Order,
     /// No more retries than allowed.
     Retries,
     /// The dead letters are those with a reason, and all of those. Where the broker moved the message of
@@ -52,7 +55,9 @@ impl Invariant {
             Invariant::OneRunner => "one runner at a time",
             Invariant::ChildrenOnce => "what is sent on is sent once, in effect",
             Invariant::OnTime => "never early",
-            Invariant::Neighbours | Invariant::Retries => "neighbours don't hurt each other",
+            Invariant::Neighbours | Invariant::Retries | Invariant::Order => {
+                "neighbours don't hurt each other"
+            }
             Invariant::DeadLetters => "bad input gets a clear error",
             Invariant::Scenario => "what the scenario asserts",
         }
@@ -99,6 +104,7 @@ pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
         judge.task(&id, &sent);
     }
     judge.children();
+    judge.order();
     judge.dead_letters();
     judge.violations
 }
@@ -166,6 +172,39 @@ impl<'a> Judge<'a> {
                     all.len()
                 );
                 self.found(Invariant::ChildrenOnce, what);
+            }
+        }
+    }
+
+    /// In front of each task of a group stands the one that was sent before it.
+    fn order(&mut self) {
+        let history = self.history;
+        let mut last: BTreeMap<&str, &str> = BTreeMap::new();
+        let mut seen = BTreeSet::new();
+        for sent in &history.sent {
+            let (Some(group), Some(task)) = (&sent.group, &sent.task) else {
+                continue;
+            };
+            if !seen.insert(&task.id) {
+                continue;
+            }
+            let Some(front) = last.insert(group, &task.id) else {
+                continue;
+            };
+            let steps = history.steps.get(front).into_iter().flatten();
+            let over = steps
+                .filter(|step| step.state.is_final())
+                .map(|step| step.at);
+            let over = over.min();
+            let begun = history.runs.iter().filter(|run| run.id == task.id);
+            let begun = begun.map(|run| run.begun).min();
+            if begun.is_some_and(|begun| over.is_none_or(|over| begun < over)) {
+                let what = format!(
+                    "task {} of group `{group}` began at {begun:?}; {front} in front of it was final at \
+                     {over:?}",
+                    task.id
+                );
+                self.found(Invariant::Order, what);
             }
         }
     }

@@ -149,9 +149,18 @@ impl Judge<'_> {
         };
         if kind("WorkerLost").is_some() {
             let invocations = &self.history.invocations;
-            let alone = invocations
-                .iter()
-                .filter(|invoked| invoked.killed && invoked.ids == [id]);
+            let alone = (0..).zip(invocations).filter(|(number, invoked)| {
+                let company = || {
+                    let mut runs = self.history.runs.iter();
+                    runs.any(|run| {
+                        let died = run.ended.is_some_and(|(_, end)| end == End::Died);
+                        run.invocation == *number && run.id != id && died
+                    })
+                };
+                let held = invoked.ids.iter().any(|held| held == id);
+                let alone = invoked.ids == [id] || (invoked.ordered && held && !company());
+                invoked.killed && alone
+            });
             let deaths = alone.count();
             if deaths < DEATHS {
                 let what = format!(

@@ -21,6 +21,7 @@ fn at(millis: i64) -> Timestamp {
 
 fn sent(id: &str, name: &str) -> Sent {
     Sent {
+        group: None,
         by: Caller::Sender,
         queue: QueueName::new(QueueName::DEFAULT),
         message_id: format!("message of {id}"),
@@ -66,7 +67,12 @@ fn run(invocation: u32, begun: i64, ended: i64) -> Run {
 
 fn invoked(killed: bool) -> Invoked {
     let ids = vec!["a".to_owned()];
-    Invoked { ids, killed }
+    let ordered = false;
+    Invoked {
+        ids,
+        ordered,
+        killed,
+    }
 }
 
 /// One task that was sent, claimed, run and recorded.
@@ -278,6 +284,7 @@ fn dead_letters_are_those_with_a_reason_and_all_of_those() {
     assert_eq!(with(letter(None, Some("Undecodable"))), []);
     let undecodable = |history: &mut History| {
         history.sent.push(Sent {
+            group: None,
             task: None,
             ..sent("u", "")
         })

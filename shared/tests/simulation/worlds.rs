@@ -1,7 +1,4 @@
-//! Worlds of every kind of task, composed from the seed, behind every fault.
-//!
-//! `SEDANO_SIM_WORLDS` says how many (200), `SEDANO_SIM_BASE` from which seed on (0), and
-//! `SEDANO_SIM_SEED` runs one again and tells all its calls.
+//! Scenarios of every kind of task, composed from the seed.
 
 use std::time::Duration;
 
@@ -215,7 +212,7 @@ async fn sample(world: &World) -> Result<Option<String>, BoxError> {
 }
 
 /// The same on a FIFO queue: in two groups, with failures and waits in between.
-async fn ordered(world: &World) -> Result<(), BoxError> {
+pub(crate) async fn ordered(world: &World) -> Result<(), BoxError> {
     let random = world.random();
     for _ in 0..5 + random.below(10) {
         let group = *random.pick(&["a", "b"]).ok_or("none")?;
@@ -242,7 +239,7 @@ async fn ordered(world: &World) -> Result<(), BoxError> {
     Ok(())
 }
 
-async fn mixed(world: &World) -> Result<(), BoxError> {
+pub(crate) async fn mixed(world: &World) -> Result<(), BoxError> {
     let tasks = 10 + world.random().below(20);
     let mut revoked = Vec::new();
     for _ in 0..tasks {
@@ -263,7 +260,7 @@ async fn mixed(world: &World) -> Result<(), BoxError> {
     Ok(())
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     #[expect(
         clippy::disallowed_methods,
         reason = "which worlds a test runs is no setting of the library"
@@ -271,7 +268,7 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-fn simulation(test: &'static str, faults: Faults) -> Simulation {
+pub(crate) fn simulation(test: &'static str, faults: Faults) -> Simulation {
     let (base, worlds) = (number("SEDANO_SIM_BASE"), number("SEDANO_SIM_WORLDS"));
     let base = base.unwrap_or(0);
     Simulation::new(|| {
@@ -317,81 +314,4 @@ fn simulation(test: &'static str, faults: Faults) -> Simulation {
              --test simulation {test}"
         )
     })
-}
-
-fn run(test: &'static str, faults: Faults) {
-    let simulation = simulation(test, faults);
-    match number("SEDANO_SIM_SEED") {
-        Some(seed) => simulation.replay(seed, mixed).unwrap(),
-        None => simulation.run(mixed).unwrap(),
-    }
-}
-
-#[test]
-fn mixed_worlds_keep_every_promise() {
-    run("mixed_worlds_keep_every_promise", Faults::all());
-}
-
-#[test]
-fn without_faults_every_body_runs_once() {
-    run("without_faults_every_body_runs_once", Faults::none());
-}
-
-/// What only a fault in plenty shows, without others to hide it.
-#[test]
-fn one_fault_alone_breaks_nothing() {
-    const NONE: Faults = Faults::none();
-    let alone = [
-        NONE.slow(0.1),
-        NONE.throttled(0.05),
-        NONE.unreachable(0.05),
-        NONE.answer_lost(0.05),
-        NONE.done_twice(0.3),
-        NONE.done_late(1.0).died(0.1),
-        NONE.entry_failed(0.1),
-        NONE.untold(1.0),
-        NONE.duplicated(0.5),
-        NONE.reordered(1.0),
-        NONE.acknowledgement_lost(0.1),
-        NONE.died(0.15),
-        NONE.frozen(0.3),
-        NONE.redeployed(1.0),
-        NONE.skew(Duration::from_millis(750)),
-    ];
-    let (base, worlds) = (number("SEDANO_SIM_BASE"), number("SEDANO_SIM_WORLDS"));
-    let (base, worlds) = (base.unwrap_or(0), worlds.unwrap_or(200) / 10);
-    for faults in alone {
-        let report = simulation("", faults).seeds(base..base + worlds).run(mixed);
-        assert!(report.is_ok(), "with {faults:?} alone: {report}");
-    }
-}
-
-fn run_ordered(test: &'static str, faults: Faults) {
-    let simulation = simulation(test, faults).queue("orders.fifo");
-    match number("SEDANO_SIM_SEED") {
-        Some(seed) => simulation.replay(seed, ordered).unwrap(),
-        None => simulation.run(ordered).unwrap(),
-    }
-}
-
-#[test]
-#[ignore = "FIFO queues are being worked on"]
-fn ordered_worlds_keep_every_promise() {
-    let test = "-- --ignored ordered_worlds_keep_every_promise";
-    run_ordered(test, Faults::all());
-}
-
-#[test]
-#[ignore = "FIFO queues are being worked on"]
-fn ordered_worlds_without_faults_keep_every_promise() {
-    let test = "-- --ignored ordered_worlds_without_faults_keep_every_promise";
-    run_ordered(test, Faults::none());
-}
-
-#[test]
-fn a_seed_gives_the_same_world_to_the_last_call() {
-    let once = simulation("", Faults::all()).run(mixed);
-    let again = simulation("", Faults::all()).run(mixed);
-    assert_eq!(once.digest, again.digest);
-    assert_eq!(once.calls, again.calls);
 }
