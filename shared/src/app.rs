@@ -61,6 +61,8 @@ impl std::fmt::Debug for App {
 /// most 14 days.
 pub(crate) const GUARD_FOR: Duration = Duration::from_secs(14 * 86_400);
 /// What follows what follows …: the guard against endless chains.
+/// What is kept free in a message for what a retry or a detour adds to it.
+pub(crate) const ROOM: usize = 1024;
 pub(crate) const MAX_HOPS: u32 = 1000;
 
 impl App {
@@ -201,11 +203,9 @@ impl App {
         let queue = call.queue.unwrap_or_else(|| QueueName::new(options.queue));
         known_queue(config, &queue)?;
         let id = match call.id {
-            Some(id) if id.is_empty() || id.len() > 512 => {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    "a task id has 1 to 512 bytes",
-                ));
+            Some(id) if !id::is_valid(&id) => {
+                let what = format!("a task id is {}", id::RULE);
+                return Err(Error::new(ErrorKind::Invalid, what));
             }
             Some(id) => id,
             None => id::fresh(&*ports.clock, &*ports.entropy),
@@ -229,8 +229,6 @@ impl App {
         message.hops = call.hops;
         message.trace = call.trace;
         let mut outgoing = outgoing(&message, &queue, now)?;
-        // Room for what a retry or a detour adds to it.
-        const ROOM: usize = 1024;
         if outgoing.size() > BATCH_BYTES - ROOM {
             let (task, bytes, most) = (&message.task, outgoing.size(), BATCH_BYTES - ROOM);
             let what = format!(

@@ -59,10 +59,12 @@ mod engine;
 mod entropy;
 mod error;
 mod failure;
+mod finite;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
+mod json;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 mod limits;
@@ -76,6 +78,8 @@ mod record;
 mod result;
 mod signature;
 mod task;
+#[cfg(test)]
+mod tests;
 mod time;
 mod worker;
 

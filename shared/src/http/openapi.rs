@@ -86,7 +86,7 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
                     "content": {"application/json": {"schema": schema("Sent")}},
                 }}),
                 &[
-                    Sort::BadRequest, Sort::UnknownTask, Sort::TooLarge, Sort::Invalid,
+                    Sort::BadRequest, Sort::UnknownTask, Sort::TooLarge, Sort::Encoded, Sort::Invalid,
                 ],
             ),
         }),
