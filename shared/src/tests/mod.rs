@@ -3,3 +3,4 @@
 
 mod documented;
 mod hostile;
+mod properties;
