@@ -9,6 +9,10 @@ pub(crate) const BYTES: usize = 512;
 /// What an id is.
 pub(crate) const RULE: &str = "a text of 1 to 512 bytes without control characters";
 
+/// The same as a regular expression, but for the length.
+#[cfg(any(test, feature = "http"))]
+pub(crate) const PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
 /// Whether a text can be an id. A control character would end a part of a [`derived`] one, and spoil a line
 /// of a log.
 pub(crate) fn is_valid(id: &str) -> bool {

@@ -9,6 +9,7 @@ use super::control::LONGEST_WAIT;
 use super::problem::{Problem, Sort};
 use super::{Endpoint, Prefix};
 use crate::app::App;
+use crate::id;
 use crate::ports::BATCH_BYTES;
 use crate::task::Tasks;
 
@@ -161,7 +162,7 @@ fn names(tasks: &Tasks) -> Value {
 }
 
 fn id() -> Value {
-    json!({"type": "string", "minLength": 1, "maxLength": 512})
+    json!({"type": "string", "minLength": 1, "maxLength": id::BYTES, "pattern": id::PATTERN})
 }
 
 fn path(description: &str, schema: Value) -> Value {
@@ -258,7 +259,7 @@ fn schemas() -> Value {
                 "eta": when.clone(),
                 "expires": when,
                 "headers": {"type": "object", "description": "Handed to the task."},
-                "id": {"type": "string", "minLength": 1, "maxLength": 512,
+                "id": {"type": "string", "minLength": 1, "maxLength": id::BYTES, "pattern": id::PATTERN,
                     "description": "The task's id. Of several messages with one id, one takes effect."},
                 "ignore_result": {"type": "boolean"},
                 "message_group": {"type": "string", "minLength": 1, "maxLength": 128,

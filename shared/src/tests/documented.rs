@@ -61,3 +61,13 @@ fn the_guide_states_the_limits_of_the_code() {
         .collect();
     assert_eq!(stated(), wanted);
 }
+
+#[test]
+fn the_schema_states_the_limits_of_the_code() {
+    let schema = include_str!("../../docs/message.schema.json");
+    let schema: serde_json::Value = serde_json::from_str(schema).unwrap();
+    let stated = &schema["properties"]["id"];
+    assert_eq!(stated["maxLength"], id::BYTES);
+    assert_eq!(stated["pattern"], id::PATTERN);
+    assert_eq!(schema["$defs"]["count"]["maximum"], crate::message::MOST);
+}
