@@ -60,9 +60,9 @@ impl std::fmt::Debug for App {
 /// How long a record that only guards against a late message is kept: SQS keeps a message for at
 /// most 14 days.
 pub(crate) const GUARD_FOR: Duration = Duration::from_secs(14 * 86_400);
-/// What follows what follows …: the guard against endless chains.
 /// What is kept free in a message for what a retry or a detour adds to it.
 pub(crate) const ROOM: usize = 1024;
+/// What follows what follows …: the guard against endless chains.
 pub(crate) const MAX_HOPS: u32 = 1000;
 
 impl App {

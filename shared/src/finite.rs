@@ -1,5 +1,5 @@
 //! Whether a value can be written as JSON and read back. `serde_json` writes NaN and infinities as `null`, and
-//! whoever reads that finds no number, and no reason; and it writes deeper than it reads.
+//! whoever reads that finds no number, and no reason; it writes deeper than it reads, and whole numbers longer.
 
 use std::fmt;
 
@@ -29,6 +29,8 @@ pub(crate) fn check(value: &impl Serialize, levels: usize) -> Result<(), Unfit> 
 pub(crate) enum Unfit {
     /// NaN or an infinity.
     Number(f64),
+    /// A whole number that would be read as a double.
+    Whole,
     /// Deeper than this.
     Deeper(usize),
     /// The value's own error.
@@ -40,6 +42,9 @@ impl fmt::Display for Unfit {
         match self {
             Unfit::Number(number) => {
                 write!(f, "JSON has no {number}: write null (None), or a text")
+            }
+            Unfit::Whole => {
+                f.write_str("a whole number is beyond 64 bits, and would be rounded: write a text")
             }
             Unfit::Deeper(levels) => write!(
                 f,
@@ -94,9 +99,18 @@ impl Serializer for Finite {
 
     fine! {
         serialize_bool(bool) serialize_char(char) serialize_str(&str) serialize_bytes(&[u8])
-        serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64) serialize_i128(i128)
-        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64) serialize_u128(u128)
+        serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64)
+        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64)
         serialize_unit_struct(&'static str)
+    }
+    fn serialize_i128(self, number: i128) -> Checked {
+        match i64::try_from(number).is_ok() || u64::try_from(number).is_ok() {
+            true => Ok(()),
+            false => Err(Unfit::Whole),
+        }
+    }
+    fn serialize_u128(self, number: u128) -> Checked {
+        u64::try_from(number).map(drop).map_err(|_| Unfit::Whole)
     }
     fn serialize_f32(self, number: f32) -> Checked {
         self.serialize_f64(number.into())
@@ -238,6 +252,10 @@ mod tests {
         assert!(check(&f32::INFINITY, LEVELS).is_err());
         assert!(check(&(1, [Some(nan)]), LEVELS).is_err());
         assert!(check(&BTreeMap::from([("a", vec![0.0, nan])]), LEVELS).is_err());
+        for whole in [i128::from(i64::MIN) - 1, i128::from(u64::MAX) + 1] {
+            assert_eq!(check(&whole, LEVELS), Err(Unfit::Whole));
+        }
+        assert_eq!(check(&u128::MAX, LEVELS), Err(Unfit::Whole));
         assert!(check(&Shape::Circle(nan), LEVELS).is_err());
         assert!(check(&Shape::Line(0.0, nan), LEVELS).is_err());
         assert!(check(&Shape::Box { width: f32::NAN }, LEVELS).is_err());
@@ -245,7 +263,15 @@ mod tests {
 
     #[test]
     fn everything_else_passes() {
-        let odd = (f64::MAX, f64::MIN_POSITIVE, -0.0, i128::MIN, 'a', "b", ());
+        let odd = (
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            -0.0,
+            i128::from(u64::MAX),
+            'a',
+            "b",
+            (),
+        );
         assert_eq!(check(&odd, LEVELS), Ok(()));
         assert_eq!(check(&[Shape::Point, Shape::Circle(1.0)], LEVELS), Ok(()));
         assert_eq!(
