@@ -8,11 +8,12 @@ use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::id;
+pub(crate) use crate::limits::whole_seconds;
+use crate::limits::{self, MESSAGE_BYTES};
 use crate::message::Message;
-use crate::options::Options;
+use crate::options::{self, Options};
 use crate::ports::{
-    BATCH_BYTES, Change, Depth, Field, Key, MAX_DELAY, Op, Outcome, Outgoing, Ports, QueueName,
-    When, Write,
+    Change, Depth, Field, Key, MAX_DELAY, Op, Outcome, Outgoing, Ports, QueueName, When, Write,
 };
 use crate::record::{self, Record, State, field};
 use crate::result::AsyncResult;
@@ -60,8 +61,6 @@ impl std::fmt::Debug for App {
 /// How long a record that only guards against a late message is kept: SQS keeps a message for at
 /// most 14 days.
 pub(crate) const GUARD_FOR: Duration = Duration::from_secs(14 * 86_400);
-/// What is kept free in a message for what a retry or a detour adds to it.
-pub(crate) const ROOM: usize = 1024;
 /// What follows what follows …: the guard against endless chains.
 pub(crate) const MAX_HOPS: u32 = 1000;
 
@@ -229,13 +228,8 @@ impl App {
         message.hops = call.hops;
         message.trace = call.trace;
         let mut outgoing = outgoing(&message, &queue, now)?;
-        if outgoing.size() > BATCH_BYTES - ROOM {
-            let (task, bytes, most) = (&message.task, outgoing.size(), BATCH_BYTES - ROOM);
-            let what = format!(
-                "the message of task `{task}` has {bytes} bytes; {most} of SQS's {BATCH_BYTES} are \
-                 for it: send a reference to the data instead"
-            );
-            return Err(Error::new(ErrorKind::TooLarge, what));
+        if outgoing.size() > MESSAGE_BYTES {
+            return Err(limits::too_large(&message.task, outgoing.size()));
         }
         if call.message_group.is_some() {
             outgoing.group = call.message_group;
@@ -331,14 +325,9 @@ impl App {
 
     /// Deletes a final record.
     pub(crate) async fn forget(&self, id: &str) -> Result<()> {
-        let finals = [
-            State::Success,
-            State::Failure,
-            State::Revoked,
-            State::Ignored,
-        ];
+        let finals = State::ALL.iter().copied().filter(|state| state.is_final());
         let is = |state: State| When::Eq(Field::from(field::STATUS), state.into());
-        let mut when: Vec<When> = finals.map(is).into();
+        let mut when: Vec<When> = finals.map(is).collect();
         when.push(When::Absent);
         let write = Write {
             key: Key::Result(id.to_owned()),
@@ -381,20 +370,11 @@ pub(crate) fn outgoing(message: &Message, queue: &QueueName, now: Timestamp) -> 
     Ok(outgoing)
 }
 
-/// Rounded up: SQS delays by whole seconds, and early is worse than late.
-pub(crate) fn whole_seconds(duration: Duration) -> Duration {
-    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
-}
-
 fn check_limits(call: &Call, options: &Options) -> Result<()> {
     let hard = call.time_limit.or(options.time_limit);
     let soft = call.soft_time_limit.or(options.soft_time_limit);
-    if let (Some(hard), Some(soft)) = (hard, soft)
-        && soft > hard
-    {
-        let task = &call.task;
-        let what =
-            format!("`{task}` has a soft time limit of {soft:?} beyond its time limit of {hard:?}");
+    if let Some(what) = options::soft_beyond_hard(soft, hard) {
+        let what = format!("`{}` {what}", call.task);
         return Err(Error::new(ErrorKind::Invalid, what));
     }
     if call.priority.is_some_and(|priority| priority > 9) {
@@ -411,20 +391,41 @@ pub(crate) fn is_for_tasks(queue: &QueueName) -> bool {
     ![QueueName::QUARANTINE, QueueName::DEAD_LETTERS].contains(&queue.as_str())
 }
 
+/// Why tasks can't go to a queue.
+pub(crate) enum NotForTasks<'a> {
+    /// It is one of those that failed messages go to; what to say of it.
+    WorkersOnly(String),
+    /// It isn't configured; the one that may be meant.
+    Unknown(Option<&'a str>),
+}
+
 /// Tasks go to queues that are configured, and not to those that failed messages go to.
-pub(crate) fn known_queue(config: &Config, queue: &QueueName) -> Result<()> {
+pub(crate) fn check_queue<'a>(
+    config: &'a Config,
+    queue: &QueueName,
+) -> std::result::Result<(), NotForTasks<'a>> {
     if !is_for_tasks(queue) {
         let what = format!("`{queue}` takes messages from workers only; choose another queue");
-        return Err(Error::new(ErrorKind::Invalid, what));
+        return Err(NotForTasks::WorkersOnly(what));
     }
     if config.queues.contains_key(queue) {
         return Ok(());
     }
-    let hint = nearest(queue.as_str(), config.queues.keys().map(QueueName::as_str))
-        .map(|near| format!("; did you mean `{near}`?"))
-        .unwrap_or_default();
-    let what = format!("SEDANO_QUEUES has no queue named `{queue}`{hint}");
-    Err(Error::new(ErrorKind::Config, what))
+    let open = config.queues.keys().filter(|queue| is_for_tasks(queue));
+    let near = nearest(queue.as_str(), open.map(QueueName::as_str));
+    Err(NotForTasks::Unknown(near))
+}
+
+/// The same for a program, whose settings are to be mended.
+pub(crate) fn known_queue(config: &Config, queue: &QueueName) -> Result<()> {
+    check_queue(config, queue).map_err(|why| match why {
+        NotForTasks::WorkersOnly(what) => Error::new(ErrorKind::Invalid, what),
+        NotForTasks::Unknown(near) => {
+            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
+            let what = format!("SEDANO_QUEUES has no queue named `{queue}`{hint}");
+            Error::new(ErrorKind::Config, what)
+        }
+    })
 }
 
 fn conflict(id: &str, state: Option<State>, what: &str) -> Error {

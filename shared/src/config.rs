@@ -72,11 +72,7 @@ impl Config {
     /// # Errors
     /// `Config`, with the variable's name and what it should hold.
     pub fn from_env() -> Result<Self> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this module is where settings are read"
-        )]
-        Self::from_lookup(|name| std::env::var(name).ok())
+        Self::from_lookup(environment)
     }
 
     /// The settings that `lookup` finds by the variables' names.
@@ -207,11 +203,7 @@ impl AwsSettings {
     /// # Errors
     /// `Config`, with the variable's name and what it should hold.
     pub fn from_env() -> Result<Self> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this module is where settings are read"
-        )]
-        Self::from_lookup(|name| std::env::var(name).ok())
+        Self::from_lookup(environment)
     }
 
     /// The settings that `lookup` finds by the variables' names.
@@ -263,11 +255,7 @@ pub(crate) struct LogSettings {
 #[cfg(feature = "lambda")]
 impl LogSettings {
     pub(crate) fn from_env() -> Self {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this module is where settings are read"
-        )]
-        Self::from_lookup(|name| std::env::var(name).ok())
+        Self::from_lookup(environment)
     }
 
     /// A level that is none is INFO: logging is no reason not to start.
@@ -294,6 +282,14 @@ impl LogSettings {
                 .is_some_and(|format| format.eq_ignore_ascii_case("json")),
         }
     }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this module is where settings are read"
+)]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -367,15 +363,18 @@ fn wrong(name: &str, wanted: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::RefCell;
+    use std::collections::BTreeSet;
+
+    fn within(pairs: &[(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |name| {
+            let pair = pairs.iter().find(|(key, _)| *key == name);
+            pair.map(|(_, value)| (*value).to_owned())
+        }
+    }
 
     fn config(pairs: &[(&str, &str)]) -> Result<Config, String> {
-        let lookup = |name: &str| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        };
-        Config::from_lookup(lookup).map_err(|error| error.to_string())
+        Config::from_lookup(within(pairs)).map_err(|error| error.to_string())
     }
 
     const LEAST: [(&str, &str); 3] = [
@@ -411,6 +410,26 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_name_every_variable_that_is_read_and_no_other() {
+        let read = RefCell::new(BTreeSet::new());
+        let lookup = |name: &str| {
+            read.borrow_mut().insert(name.to_owned());
+            within(&LEAST)(name)
+        };
+        Config::from_lookup(lookup).unwrap();
+        let named = |text: &str| -> BTreeSet<String> {
+            let words = text.split(|c: char| !(c.is_ascii_uppercase() || c == '_'));
+            let words = words.filter(|word| word.starts_with("SEDANO_"));
+            words.map(str::to_owned).collect()
+        };
+        let own = include_str!("config.rs");
+        let (own_docs, _) = own.split_once("pub struct Config {").unwrap();
+        for docs in [own_docs, include_str!("../docs/deploy.md")] {
+            assert_eq!(named(docs), *read.borrow());
+        }
+    }
+
+    #[test]
     fn what_is_missing_or_wrong_is_named() {
         for missing in 0..LEAST.len() {
             let mut pairs = LEAST.to_vec();
@@ -443,13 +462,7 @@ mod tests {
 
     #[cfg(feature = "aws")]
     fn aws(pairs: &[(&str, &str)]) -> Result<AwsSettings, String> {
-        let lookup = |name: &str| {
-            pairs
-                .iter()
-                .find(|(key, _)| *key == name)
-                .map(|(_, value)| (*value).to_owned())
-        };
-        AwsSettings::from_lookup(lookup).map_err(|error| error.to_string())
+        AwsSettings::from_lookup(within(pairs)).map_err(|error| error.to_string())
     }
 
     #[cfg(feature = "aws")]

@@ -99,7 +99,7 @@ pub use record::{Attempt, Record, State};
 pub use result::{AsyncResult, Get, ResultError};
 pub use sedano_macros::task;
 pub use signature::Signature;
-pub use task::{Param, StateType, Task, TaskDef, TaskReturn, Tasks};
+pub use task::{Param, StateType, Task, TaskDef, TaskReturn, Tasks, nearest};
 pub use time::Timestamp;
 pub use worker::{Disposition, Invocation, Worker};
 

@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{BATCH_BYTES, BATCH_ENTRIES, MAX_DELAY, MAX_HIDE, Outgoing, QueueName};
 
+/// The most bytes of a message that is sent anew: SQS's limit, less room for what a retry or a detour
+/// adds to it.
+pub(crate) const MESSAGE_BYTES: usize = BATCH_BYTES - 1024;
 /// The most attributes of one message.
 const ATTRIBUTES: usize = 10;
 /// The most characters of an attribute's name.
@@ -22,8 +25,17 @@ fn invalid(message: String) -> Error {
 }
 
 /// A duration in the whole seconds that SQS takes, rounded up: never early.
-pub(crate) fn whole_seconds(duration: Duration) -> u64 {
-    duration.as_secs() + u64::from(duration.subsec_nanos() > 0)
+pub(crate) fn whole_seconds(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs() + u64::from(duration.subsec_nanos() > 0))
+}
+
+/// The error for a task's message of too many bytes.
+pub(crate) fn too_large(task: &str, bytes: usize) -> Error {
+    let what = format!(
+        "the message of task `{task}` has {bytes} bytes; {MESSAGE_BYTES} of SQS's {BATCH_BYTES} are \
+         for it: send a reference to the data instead"
+    );
+    Error::new(ErrorKind::TooLarge, what)
 }
 
 /// Whether one batch call may hold this many entries.
@@ -63,10 +75,10 @@ fn check_message(queue: &QueueName, message: &Outgoing) -> Result<()> {
     }
     check_characters(queue, "body", &message.body)?;
     check_attributes(queue, message)?;
-    if whole_seconds(message.delay) > MAX_DELAY.as_secs() {
+    if whole_seconds(message.delay) > MAX_DELAY {
         return Err(invalid(format!(
             "a message for queue `{queue}` has a delay of {} s: SQS takes at most {} s",
-            whole_seconds(message.delay),
+            whole_seconds(message.delay).as_secs(),
             MAX_DELAY.as_secs()
         )));
     }
@@ -183,10 +195,10 @@ pub(crate) fn check_receive(queue: &QueueName, max: usize, wait: Duration) -> Re
 
 /// Whether a message may be hidden for this long.
 pub(crate) fn check_hide(queue: &QueueName, duration: Duration) -> Result<()> {
-    if whole_seconds(duration) > MAX_HIDE.as_secs() {
+    if whole_seconds(duration) > MAX_HIDE {
         return Err(invalid(format!(
             "a message of queue `{queue}` can't be hidden for {} s: SQS takes at most {} s",
-            whole_seconds(duration),
+            whole_seconds(duration).as_secs(),
             MAX_HIDE.as_secs()
         )));
     }
@@ -218,9 +230,10 @@ mod tests {
 
     #[test]
     fn seconds_are_rounded_up() {
-        assert_eq!(whole_seconds(Duration::ZERO), 0);
-        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
-        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        for (millis, seconds) in [(0, 0), (1, 1), (2000, 2), (2001, 3)] {
+            let rounded = whole_seconds(Duration::from_millis(millis));
+            assert_eq!(rounded, Duration::from_secs(seconds));
+        }
     }
 
     #[test]

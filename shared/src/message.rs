@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::bind::{Args, Kwargs};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::shortened;
+use crate::limits;
 use crate::ports::BATCH_BYTES;
 use crate::task::QUOTED;
 use crate::time::Timestamp;
@@ -191,15 +192,7 @@ impl Message {
         }
         let text = escape(Value::Object(self.to_map()).to_string());
         if text.len() > BATCH_BYTES {
-            return Err(Error::new(
-                ErrorKind::TooLarge,
-                format!(
-                    "the message of task `{}` has {} bytes; SQS takes {BATCH_BYTES}: \
-                     send a reference to the data instead",
-                    self.task,
-                    text.len()
-                ),
-            ));
+            return Err(limits::too_large(&self.task, text.len()));
         }
         Ok(text)
     }

@@ -233,6 +233,13 @@ impl Options {
     }
 }
 
+/// What to say of a task whose soft time limit could never tell it anything.
+pub(crate) fn soft_beyond_hard(soft: Option<Duration>, hard: Option<Duration>) -> Option<String> {
+    let (soft, hard) = (soft?, hard?);
+    let what = || format!("has a soft time limit of {soft:?} beyond its time limit of {hard:?}");
+    (soft > hard).then(what)
+}
+
 /// Waits that double: `min(cap, base × 2^retries)`, of which with jitter a random part from nothing
 /// to all is taken. Celery's `get_exponential_backoff_interval`, to the millisecond.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -52,6 +52,25 @@ impl Ports {
             entropy,
         }
     }
+
+    /// Opens the connection to the results table ahead, by reading a record that doesn't exist: for a
+    /// process whose first event should find it open.
+    ///
+    /// # Errors
+    /// As the store says; reading takes the right to.
+    pub async fn warm_results(&self) -> Result<()> {
+        self.store.get(&Key::Result("-".to_owned())).await.map(drop)
+    }
+
+    /// Opens the connection to the default queue ahead, by asking for its depth: for a process that
+    /// sends, and may do this too.
+    ///
+    /// # Errors
+    /// As the queue says; asking takes the right to.
+    pub async fn warm_queue(&self) -> Result<()> {
+        let queue = QueueName::new(QueueName::DEFAULT);
+        self.queue.depth(&queue).await.map(drop)
+    }
 }
 
 impl fmt::Debug for Ports {

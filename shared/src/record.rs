@@ -55,6 +55,17 @@ pub enum State {
 }
 
 impl State {
+    /// All of them, in the order a task may pass them.
+    pub const ALL: &[State] = &[
+        State::Pending,
+        State::Started,
+        State::Retry,
+        State::Success,
+        State::Failure,
+        State::Revoked,
+        State::Ignored,
+    ];
+
     /// The state as Celery and the table write it.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,17 +88,8 @@ impl State {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        [
-            State::Pending,
-            State::Started,
-            State::Retry,
-            State::Success,
-            State::Failure,
-            State::Revoked,
-            State::Ignored,
-        ]
-        .into_iter()
-        .find(|state| state.as_str() == text)
+        let mut all = Self::ALL.iter().copied();
+        all.find(|state| state.as_str() == text)
     }
 }
 

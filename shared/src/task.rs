@@ -320,10 +320,12 @@ pub(crate) const QUOTED: usize = 200;
 
 /// The candidate nearest to what was written, if one is near enough to be meant. Nobody means anything by
 /// a name that is longer than any can be.
-pub(crate) fn nearest<'a>(
-    written: &str,
-    candidates: impl Iterator<Item = &'a str>,
-) -> Option<&'a str> {
+///
+/// ```
+/// assert_eq!(sedano::nearest("ad", ["add", "mul"].into_iter()), Some("add"));
+/// assert_eq!(sedano::nearest("resize", ["add", "mul"].into_iter()), None);
+/// ```
+pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
         .filter(|_| written.len() <= 512)
         .map(|candidate| (strsim::jaro_winkler(written, candidate), candidate))

@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::context::StateMap;
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::soft_beyond_hard;
 use crate::ports::{BATCH_ENTRIES, Delivery, QueueName, Receipt};
 use crate::task::Tasks;
 use crate::time::Timestamp;
@@ -123,13 +124,9 @@ impl Worker {
                     "goes to queue `{queue}`, which SEDANO_QUEUES doesn't have"
                 ));
             }
-            if let (Some(soft), Some(hard)) =
-                (task.options.soft_time_limit, task.options.time_limit)
-                && soft > hard
-            {
-                return wrong(format!(
-                    "has a soft time limit of {soft:?} beyond its time limit of {hard:?}"
-                ));
+            let (soft, hard) = (task.options.soft_time_limit, task.options.time_limit);
+            if let Some(what) = soft_beyond_hard(soft, hard) {
+                return wrong(what);
             }
         }
         Ok(())

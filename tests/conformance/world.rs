@@ -181,26 +181,30 @@ impl World {
         }
     }
 
-    /// The adapters over AWS with a results table and a default queue, or with neither.
-    pub(crate) async fn aws_to_warm(&self, with_setup: bool) -> Option<Aws> {
+    /// Ports with a results table and a default queue.
+    pub(crate) async fn ports_with_setup(&self) -> Ports {
         let Backend::Emulator { url, setup, .. } = &self.backend else {
-            return None;
+            return self.ports();
         };
         let mut config = self.config();
-        let mut queue = format!("{url}/000000000000/{}-none", self.prefix);
-        if with_setup {
-            setup
-                .table(&config.results_table, &["id"])
-                .await
-                .expect("a table");
-            let name = format!("{}-default", self.prefix);
-            let settings = QueueSettings::default();
-            queue = setup
-                .queue(&name, &settings, &HashMap::new())
-                .await
-                .expect("a queue");
-        }
+        let table = setup.table(&config.results_table, &["id"]);
+        table.await.expect("a table");
+        let name = format!("{}-default", self.prefix);
+        let (settings, others) = (QueueSettings::default(), HashMap::new());
+        let queue = setup.queue(&name, &settings, &others);
+        let queue = queue.await.expect("a queue");
         config.queues = [(QueueName::new(QueueName::DEFAULT), queue)].into();
-        Some(self.aws(&config, url))
+        self.aws(&config, url).ports()
+    }
+
+    /// Ports with neither: their names are known to the settings only.
+    pub(crate) fn ports_without_setup(&self) -> Ports {
+        let Backend::Emulator { url, .. } = &self.backend else {
+            return self.memory().ports();
+        };
+        let mut config = self.config();
+        let queue = format!("{url}/000000000000/{}-none", self.prefix);
+        config.queues = [(QueueName::new(QueueName::DEFAULT), queue)].into();
+        self.aws(&config, url).ports()
     }
 }

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from e2e.deployment import REGION, ROOT, ROOT_KEYS
+from e2e.deployment import PARAMETERS, REGION, ROOT, ROOT_KEYS
 
 
 @pytest.fixture(scope="module")
@@ -50,4 +50,11 @@ def test_queues_and_rules_are_read(sedano, stack):
     assert {"default", "quarantine", "dead-letters"} <= set(json.dumps(queues.stdout).replace("\\", "").split('"'))
     plan = sedano("beat", "sync", "--dry-run")
     assert plan.returncode == 0, plan.stderr
-    json.loads(plan.stdout)
+    read = json.loads(plan.stdout)
+    assert read["prefix"] == f"{stack.name}-", read
+    physical = stack.physical()
+    schedules = {rule["name"]: rule["schedule"] for rule in read["rules"]}
+    assert schedules[physical["TickRule"]] == "rate(1 minute)", read
+    assert schedules[physical["DailyAddRule"]] == PARAMETERS["DailyAddSchedule"], read
+    # No entry of the schedule stands for either.
+    assert {step["rule"] for step in read["steps"] if step["step"] == "foreign"} == set(schedules), read

@@ -47,6 +47,10 @@ def test_a_sender_sends_and_does_nothing_else(stack, policies, new_id):
     assert refused(sqs.send_message, QueueUrl=stack.outputs["DeadLetterQueueUrl"], MessageBody="{}")
     assert refused(dynamodb.get_item, TableName=stack.outputs["ResultsTableName"], Key={"id": {"S": task_id}})
     assert stack.http("GET", f"/tasks/{task_id}", keys=keys)[0] == 403
+    for below in ("/revoke", "%2Frevoke", "%2frevoke", "/revoke/"):
+        status, answer, _ = stack.http("POST", f"/tasks/{task_id}-waits{below}", keys=keys)
+        assert status == 403 and "type" not in answer, (below, status, answer)
+    assert stack.record(f"{task_id}-waits") == {}
 
 
 def test_a_reader_reads_and_does_nothing_else(stack, policies, new_id):

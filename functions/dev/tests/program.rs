@@ -158,6 +158,16 @@ impl Serving {
         request.send(body).unwrap().status().as_u16()
     }
 
+    /// The task's record, asked for until this stands in it.
+    fn wait_for(&self, id: &str, words: &str) {
+        let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
+        let url = format!("{}/tasks/{id}?wait=0.1", self.url);
+        while !{
+            let mut answer = agent.get(&url).call().unwrap();
+            answer.body_mut().read_to_string().unwrap().contains(words)
+        } {}
+    }
+
     fn interrupt(&self) {
         let status = Command::new("kill")
             .args(["-INT", &self.child.id().to_string()])
@@ -203,26 +213,33 @@ fn an_interrupt_finishes_what_runs_and_tells_what_is_left() {
 
 #[cfg(unix)]
 #[test]
+fn an_interrupt_lets_a_running_task_finish() {
+    let mut serving = Serving::over(&Folder::with("running", &[("a", "word")]));
+    // The API answers until the last task is done: the longer one lets us see the end of the shorter.
+    for (id, seconds) in [("shorter", 2), ("longer", 5)] {
+        let task = format!(r#"{{"args": [{seconds}], "options": {{"id": "{id}"}}}}"#);
+        assert_eq!(serving.send("sleep", &task), 202);
+    }
+    serving.wait_for("shorter", "STARTED");
+    serving.wait_for("longer", "STARTED");
+    serving.interrupt();
+    read_until(&mut serving.stderr, "Finishing what runs.");
+    serving.wait_for("longer", "STARTED");
+    serving.wait_for("shorter", "SUCCESS");
+    let (rest, exit) = serving.end();
+    assert_eq!(exit, Some(0), "{rest}");
+    // Neither is left in a queue.
+    assert!(!rest.contains("not finished"), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
 fn a_second_interrupt_ends_at_once() {
     let mut serving = Serving::over(&Folder::with("impatient", &[("a", "word")]));
     // Until it has started, there is nothing to wait for.
-    let agent: ureq::Agent = ureq::Agent::config_builder().proxy(None).build().into();
     let task = r#"{"args": [8], "options": {"id": "long"}}"#;
     assert_eq!(serving.send("sleep", task), 202);
-    loop {
-        let mut answer = agent
-            .get(format!("{}/tasks/long?wait=0.1", serving.url))
-            .call()
-            .unwrap();
-        if answer
-            .body_mut()
-            .read_to_string()
-            .unwrap()
-            .contains("STARTED")
-        {
-            break;
-        }
-    }
+    serving.wait_for("long", "STARTED");
     serving.interrupt();
     read_until(&mut serving.stderr, "Ctrl-C again ends at once");
     serving.interrupt();

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sedano::http::segment;
 use sedano::ports::Depth;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -186,18 +187,6 @@ fn options(call: &SendArgs) -> Map<String, Value> {
     .collect()
 }
 
-/// Text as one segment of a path.
-fn segment(text: &str) -> String {
-    text.bytes()
-        .map(|byte| match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                char::from(byte).to_string()
-            }
-            _ => format!("%{byte:02X}"),
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -209,10 +198,5 @@ mod tests {
         assert!(refusal("https://x").message.contains("--stack"));
         assert!(refusal("localhost:5555").message.contains("is no address"));
         assert_eq!(Api::new("http://h:1/").unwrap().url, "http://h:1");
-    }
-
-    #[test]
-    fn any_text_is_one_segment() {
-        assert_eq!(segment("a.b/c ü?"), "a.b%2Fc%20%C3%BC%3F");
     }
 }

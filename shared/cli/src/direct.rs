@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sedano::beat::Beat;
 use sedano::ports::{Attribute, Depth, Item, Key};
-use sedano::{App, Config, Signature};
+use sedano::{App, Config, Signature, nearest};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
@@ -148,18 +148,14 @@ fn signature(call: &SendArgs, queue: Option<String>) -> Signature<(), Value> {
     signature
 }
 
-/// The task of that name; the one that may be meant is named otherwise.
+/// The task that answers to this name or alias; the one that may be meant is named otherwise.
 fn find<'a>(name: &str, tasks: &'a [TaskInfo]) -> Result<&'a TaskInfo> {
-    tasks.iter().find(|task| task.name == name).ok_or_else(|| {
-        let near = tasks
-            .iter()
-            .map(|task| (strsim::jaro_winkler(name, &task.name), &task.name))
-            .filter(|(likeness, _)| *likeness > 0.7)
-            .max_by(|(a, _), (b, _)| a.total_cmp(b));
-        let hint = match near {
-            Some((_, near)) => format!("; did you mean `{near}`?"),
-            None => String::new(),
-        };
+    let names = |task: &'a TaskInfo| std::iter::once(&task.name).chain(&task.aliases);
+    let answers = |task: &&'a TaskInfo| names(task).any(|is| is == name);
+    tasks.iter().find(answers).ok_or_else(|| {
+        let hint = nearest(name, tasks.iter().flat_map(names).map(String::as_str))
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
         Failure::new(Exit::NotFound, format!("no task is named `{name}`{hint}"))
     })
 }
@@ -177,6 +173,10 @@ fn registry(item: &Item) -> Vec<TaskInfo> {
     let task = |value: &Attribute| match value {
         Attribute::Map(map) => Some(TaskInfo {
             name: text(map, "name")?,
+            aliases: list(map, "aliases")
+                .iter()
+                .filter_map(|alias| Some(alias.as_text()?.to_owned()))
+                .collect(),
             parameters: list(map, "parameters")
                 .iter()
                 .filter_map(parameter)
@@ -204,15 +204,46 @@ fn json(record: &sedano::Record) -> Result<Value> {
 mod tests {
     use super::*;
     use sedano::memory::Memory;
+    use sedano::{Tasks, task, tasks};
 
-    /// What beat writes is what is read here.
-    #[tokio::test]
-    async fn the_registry_is_read_as_it_is_written() {
-        let app = Memory::default().app().tasks(sedano_tasks::all());
-        sedano_tasks::schedule().register(&app).await.unwrap();
+    /// What beat writes of these tasks, read.
+    async fn registered(tasks: Tasks) -> Vec<TaskInfo> {
+        let app = Memory::default().app().tasks(tasks);
+        Beat::new().register(&app).await.unwrap();
         let key = Key::State("registry".to_owned(), "tasks".to_owned());
         let item = app.ports().store.get(&key).await.unwrap().unwrap();
-        let tasks = registry(&item);
+        registry(&item)
+    }
+
+    #[task(name = "mail.send", alias = ["send_mail", "post"])]
+    async fn send_mail() {}
+
+    #[tokio::test]
+    async fn a_task_answers_to_its_earlier_names() {
+        let tasks = registered(tasks![send_mail]).await;
+        for name in ["mail.send", "send_mail", "post"] {
+            assert_eq!(find(name, &tasks).unwrap().name, "mail.send");
+        }
+        let unknown = find("send_mails", &tasks).unwrap_err();
+        assert_eq!(
+            unknown.message,
+            "no task is named `send_mails`; did you mean `send_mail`?"
+        );
+    }
+
+    #[test]
+    fn a_registry_of_an_older_version_lists_no_aliases() {
+        let task = Item::from([
+            ("name".into(), "add".into()),
+            ("queue".into(), "default".into()),
+        ]);
+        let item = Item::from([("tasks".into(), Attribute::List(vec![Attribute::Map(task)]))]);
+        assert_eq!(registry(&item)[0].aliases, Vec::<String>::new());
+    }
+
+    #[tokio::test]
+    async fn the_registry_is_read_as_it_is_written() {
+        let tasks = registered(sedano_tasks::all()).await;
         assert_eq!(tasks.len(), sedano_tasks::all().iter().count());
         let parameter = |name: &str, required| Parameter {
             name: name.to_owned(),
@@ -222,6 +253,7 @@ mod tests {
             find("top_words", &tasks).unwrap(),
             &TaskInfo {
                 name: "top_words".to_owned(),
+                aliases: Vec::new(),
                 parameters: vec![parameter("counts", true), parameter("limit", false)],
                 queue: "default".to_owned(),
             }

@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use sedano::Failure as TaskFailure;
 use sedano::ports::Depth;
+use sedano::{Failure as TaskFailure, State};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -46,10 +46,14 @@ pub(crate) fn fail(failure: &Failure, json: bool) -> ExitCode {
 /// Whether nothing more will happen to the task of a record.
 pub(crate) fn is_final(record: &Value) -> bool {
     let status = record.get("status").and_then(Value::as_str);
-    status.is_some_and(|status| FINAL.contains(&status))
+    status.is_some_and(is_final_word)
 }
 
-const FINAL: [&str; 4] = ["SUCCESS", "FAILURE", "REVOKED", "IGNORED"];
+/// A word that this version doesn't know isn't final: then the answer is shown as it is.
+fn is_final_word(status: &str) -> bool {
+    let mut finals = State::ALL.iter().filter(|state| state.is_final());
+    finals.any(|state| state.as_str() == status)
+}
 
 /// A record as it is shown: the HTTP API's, or one read directly, which is the same.
 #[derive(Debug, Deserialize)]
@@ -88,7 +92,7 @@ impl View {
     }
 
     pub(crate) fn is_final(&self) -> bool {
-        FINAL.contains(&self.status.as_str())
+        is_final_word(&self.status)
     }
 
     /// How a program ends that asked after this task.

@@ -40,6 +40,9 @@ pub(crate) struct Sent {
 pub(crate) struct TaskInfo {
     #[serde(default)]
     pub(crate) name: String,
+    /// Earlier names, still answered to. A stack of an older version lists none.
+    #[serde(default)]
+    pub(crate) aliases: Vec<String>,
     pub(crate) parameters: Vec<Parameter>,
     #[serde(default)]
     pub(crate) queue: String,

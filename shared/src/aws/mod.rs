@@ -32,8 +32,8 @@ pub use sqs::SqsQueue;
 
 use crate::config::{AwsSettings, Config};
 use crate::entropy::OsEntropy;
-use crate::error::{ErrorKind, Result};
-use crate::ports::{Bus, Key, Ports, Queue, QueueName, Store};
+use crate::error::Result;
+use crate::ports::{Bus, Ports};
 
 /// The ports over AWS.
 ///
@@ -43,8 +43,8 @@ use crate::ports::{Bus, Key, Ports, Queue, QueueName, Store};
 /// use sedano::{AwsSettings, Config};
 ///
 /// let aws = Aws::new(&Config::from_env()?, &AwsSettings::from_env()?)?;
-/// aws.warm().await?;
 /// let ports = aws.ports();
+/// ports.warm_results().await?;
 /// # Ok(())
 /// # }
 /// ```
@@ -100,25 +100,6 @@ impl Aws {
             Arc::new(OsEntropy),
         )
     }
-
-    /// Opens the connections to DynamoDB and SQS, so that the first message finds them open: reads
-    /// a record that doesn't exist and the depth of the default queue. Being refused the right to
-    /// do so is no error: the answer came over the open connection.
-    ///
-    /// # Errors
-    /// As the services say, but for `Denied`.
-    pub async fn warm(&self) -> Result<()> {
-        let nothing = Key::Result("warm-up".to_owned());
-        let queue = QueueName::new(QueueName::DEFAULT);
-        let (read, depth) = tokio::join!(self.store.get(&nothing), self.queue.depth(&queue));
-        for result in [read.map(drop), depth.map(drop)] {
-            match result {
-                Err(error) if error.kind() != ErrorKind::Denied => return Err(error),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
 }
 
 impl std::fmt::Debug for Aws {
@@ -136,7 +117,7 @@ struct NoBus;
 impl Bus for NoBus {
     async fn rules(&self, _: &str) -> Result<Vec<crate::ports::Rule>> {
         Err(crate::Error::new(
-            ErrorKind::Config,
+            crate::ErrorKind::Config,
             "this program was built without EventBridge: turn on the feature `eventbridge` of sedano",
         ))
     }

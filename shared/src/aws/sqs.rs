@@ -76,16 +76,11 @@ impl Queue for SqsQueue {
             .send()
             .await
             .map_err(|error| call_failed(&what, error))?;
-        for sent in answer.successful {
-            answers.named(
-                &sent.id,
-                Ok(Sent {
-                    message_id: sent.message_id,
-                }),
-            );
-        }
-        answers.failed(answer.failed);
-        Ok(answers.into_list())
+        let sent = answer.successful.into_iter().map(|sent| {
+            let message_id = sent.message_id;
+            (sent.id, Sent { message_id })
+        });
+        Ok(answers.with(sent, answer.failed))
     }
 
     async fn receive(
@@ -97,7 +92,7 @@ impl Queue for SqsQueue {
         let url = self.url(queue)?;
         limits::check_receive(queue, max, wait)?;
         let wait = limits::whole_seconds(wait);
-        let timeout = ATTEMPT_TIMEOUT + Duration::from_secs(wait);
+        let timeout = ATTEMPT_TIMEOUT + wait;
         let timeouts = TimeoutConfig::builder()
             .operation_attempt_timeout(timeout)
             .build();
@@ -106,7 +101,7 @@ impl Queue for SqsQueue {
             .receive_message()
             .queue_url(url)
             .max_number_of_messages(small(max as u64))
-            .wait_time_seconds(small(wait))
+            .wait_time_seconds(seconds(wait))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
@@ -136,7 +131,7 @@ impl Queue for SqsQueue {
             return Ok(Vec::new());
         }
         let what = about("DeleteMessageBatch", queue, url);
-        let mut answers = Answers::new(&what, receipts.len());
+        let answers = Answers::new(&what, receipts.len());
         let entries = receipts.into_iter().enumerate().map(|(index, receipt)| {
             DeleteMessageBatchRequestEntry::builder()
                 .id(index.to_string())
@@ -155,11 +150,8 @@ impl Queue for SqsQueue {
             .send()
             .await
             .map_err(|error| call_failed(&what, error))?;
-        for done in answer.successful {
-            answers.named(&done.id, Ok(()));
-        }
-        answers.failed(answer.failed);
-        Ok(answers.into_list())
+        let done = answer.successful.into_iter().map(|done| (done.id, ()));
+        Ok(answers.with(done, answer.failed))
     }
 
     async fn hide_many(
@@ -180,7 +172,7 @@ impl Queue for SqsQueue {
             let entry = ChangeMessageVisibilityBatchRequestEntry::builder()
                 .id(index.to_string())
                 .receipt_handle(receipt.0)
-                .visibility_timeout(small(limits::whole_seconds(duration)))
+                .visibility_timeout(seconds(limits::whole_seconds(duration)))
                 .build();
             entries.push(entry.map_err(|error| unbuilt(&what, error))?);
         }
@@ -196,11 +188,8 @@ impl Queue for SqsQueue {
             .send()
             .await
             .map_err(|error| call_failed(&what, error))?;
-        for done in answer.successful {
-            answers.named(&done.id, Ok(()));
-        }
-        answers.failed(answer.failed);
-        Ok(answers.into_list())
+        let done = answer.successful.into_iter().map(|done| (done.id, ()));
+        Ok(answers.with(done, answer.failed))
     }
 
     async fn depth(&self, queue: &QueueName) -> Result<Depth> {
@@ -256,14 +245,23 @@ impl<'a, T> Answers<'a, T> {
         }
     }
 
-    fn failed(&mut self, entries: Vec<BatchResultErrorEntry>) {
-        for entry in entries {
+    /// What the service answered, by the entries' ids, and what was settled before.
+    fn with(
+        mut self,
+        successful: impl Iterator<Item = (String, T)>,
+        failed: Vec<BatchResultErrorEntry>,
+    ) -> Vec<Result<T>> {
+        for (id, done) in successful {
+            self.named(&id, Ok(done));
+        }
+        for entry in failed {
             // Without a code that tells more, SQS at least says whose fault it was.
             let status = if entry.sender_fault { 400 } else { 500 };
             let said = entry.message.as_deref().unwrap_or("no message");
             let error = said_no(self.what, &entry.code, said, Some(status));
             self.named(&entry.id, Err(error));
         }
+        self.into_list()
     }
 
     fn into_list(self) -> Vec<Result<T>> {
@@ -293,6 +291,10 @@ fn small(number: u64) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
+fn seconds(duration: Duration) -> i32 {
+    small(duration.as_secs())
+}
+
 fn send_entry(index: usize, message: Outgoing) -> Result<SendMessageBatchRequestEntry, BuildError> {
     let mut entry = SendMessageBatchRequestEntry::builder()
         .id(index.to_string())
@@ -300,7 +302,7 @@ fn send_entry(index: usize, message: Outgoing) -> Result<SendMessageBatchRequest
         .set_message_group_id(message.group)
         .set_message_deduplication_id(message.dedup);
     if !message.delay.is_zero() {
-        entry = entry.delay_seconds(small(limits::whole_seconds(message.delay)));
+        entry = entry.delay_seconds(seconds(limits::whole_seconds(message.delay)));
     }
     for (name, value) in message.attributes {
         let value = MessageAttributeValue::builder()

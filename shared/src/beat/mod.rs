@@ -197,8 +197,10 @@ impl Beat {
                     (Field::from("required"), Attribute::Bool(param.required)),
                 ]))
             });
+            let aliases = task.aliases.iter().map(|&alias| alias.into());
             Attribute::Map(Item::from([
                 (Field::from("name"), task.name.into()),
+                (Field::from("aliases"), Attribute::List(aliases.collect())),
                 (Field::from("parameters"), Attribute::List(params.collect())),
                 (Field::from("queue"), task.options.queue.into()),
             ]))

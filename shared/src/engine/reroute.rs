@@ -61,8 +61,8 @@ impl Batch<'_> {
         Ok(Disposition::Done)
     }
 
-    /// A decoded message to the dead-letter queue. Its id is in the body, so that it keeps it when it is
-    /// sent back to work.
+    /// A decoded message to the dead-letter queue. Its id is in the body, by which its record is found:
+    /// that is final, and so the letter runs again only under another id.
     pub(super) async fn dead_job(
         &self,
         job: &Job<'_>,

@@ -7,7 +7,7 @@
 use serde_json::{Map, Value};
 
 use super::problem::{Problem, Sort};
-use crate::app::App;
+use crate::app::{App, NotForTasks, check_queue};
 use crate::failure::shortened;
 use crate::message::Message;
 use crate::ports::QueueName;
@@ -115,25 +115,17 @@ pub(crate) fn read(
 
 /// The queue of that name, where tasks may go to it.
 fn queue(app: &App, name: &str) -> Result<QueueName, Problem> {
-    let for_workers = [QueueName::QUARANTINE, QueueName::DEAD_LETTERS];
-    if for_workers.contains(&name) {
-        let what = format!("`{name}` takes messages from workers only; choose another queue");
-        return Err(Problem::invalid("queue", what));
-    }
     let queue = QueueName::new(name);
-    let queues = &app.config().queues;
-    if queues.contains_key(&queue) {
-        return Ok(queue);
+    match check_queue(app.config(), &queue) {
+        Ok(()) => Ok(queue),
+        Err(NotForTasks::WorkersOnly(what)) => Err(Problem::invalid("queue", what)),
+        Err(NotForTasks::Unknown(None)) => {
+            let what = format!("no queue is named `{name}`");
+            Err(Problem::invalid("queue", what))
+        }
+        Err(NotForTasks::Unknown(Some(near))) => {
+            let what = format!("no queue is named `{name}`; did you mean `{near}`?");
+            Err(Problem::invalid("queue", what).with("did_you_mean", near))
+        }
     }
-    let open = queues
-        .keys()
-        .map(QueueName::as_str)
-        .filter(|name| !for_workers.contains(name));
-    let near = nearest(name, open);
-    let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-    let problem = Problem::invalid("queue", format!("no queue is named `{name}`{hint}"));
-    Err(match near {
-        Some(near) => problem.with("did_you_mean", near),
-        None => problem,
-    })
 }

@@ -19,7 +19,7 @@ mod page;
 pub(crate) mod problem;
 mod send;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::fmt;
 
@@ -31,7 +31,7 @@ use axum::routing::{MethodRouter, get, post};
 use serde::Serialize;
 
 use crate::app::App;
-use crate::ports::BATCH_BYTES;
+use crate::limits::MESSAGE_BYTES;
 use problem::{Problem, Sort};
 
 /// Which parts of the API a router serves.
@@ -42,7 +42,7 @@ pub struct Routes {
 }
 
 impl Routes {
-    /// Sending: what needs the right to send to the queues and no other.
+    /// Sending: what needs the right to send to the queues, and none to read or write a table.
     pub const SEND: Routes = Routes {
         send: true,
         control: false,
@@ -149,7 +149,7 @@ pub fn router(app: App, routes: Routes) -> Router {
     router
         .fallback(async || Problem::new(Sort::UnknownPath, "see /openapi.json for what there is"))
         .method_not_allowed_fallback(wrong_method)
-        .layer(DefaultBodyLimit::max(BATCH_BYTES))
+        .layer(DefaultBodyLimit::max(MESSAGE_BYTES))
         .layer(axum::middleware::from_fn(problem::render))
         .with_state(app)
 }
@@ -199,8 +199,12 @@ impl fmt::Display for Prefix {
     }
 }
 
-/// Text as one segment of a path.
-fn segment(text: &str) -> String {
+/// Text as one segment of a path: how a client writes a task's name or id.
+///
+/// ```
+/// assert_eq!(sedano::http::segment("a.b/c ü?"), "a.b%2Fc%20%C3%BC%3F");
+/// ```
+pub fn segment(text: &str) -> String {
     text.bytes()
         .map(|byte| match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {

@@ -10,7 +10,8 @@ use super::problem::{Problem, Sort};
 use super::{Endpoint, Prefix};
 use crate::app::App;
 use crate::id;
-use crate::ports::BATCH_BYTES;
+use crate::limits::MESSAGE_BYTES;
+use crate::record;
 use crate::task::Tasks;
 
 /// `GET /openapi.json`.
@@ -73,7 +74,7 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
                             are checked against the task's parameters (x-sedano-tasks).",
             "parameters": [path("The task's name.", names(tasks))],
             "requestBody": {
-                "description": format!("At most {BATCH_BYTES} bytes. No body is a call without arguments."),
+                "description": format!("At most {MESSAGE_BYTES} bytes, as has the message made of it. No body is a call without arguments."),
                 "required": false,
                 "content": {"application/json": {"schema": schema("Call")}},
             },
@@ -236,9 +237,10 @@ fn schemas() -> Value {
     });
     let text = json!({"type": "string"});
     let count = json!({"type": "integer", "minimum": 0});
-    let states = [
-        "PENDING", "STARTED", "RETRY", "SUCCESS", "FAILURE", "REVOKED", "IGNORED",
-    ];
+    let states: Vec<&str> = record::State::ALL
+        .iter()
+        .map(|state| state.as_str())
+        .collect();
     json!({
         "Call": {
             "type": "object",

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::Prefix;
 use crate::error::{Error, ErrorKind};
 use crate::json;
-use crate::ports::BATCH_BYTES;
+use crate::limits::MESSAGE_BYTES;
 
 /// The sorts of problems: what a client decides by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,9 +129,13 @@ impl Problem {
             .with("column", error.column())
     }
 
-    /// A body over this many bytes.
-    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
-        Self::new(Sort::TooLarge, detail).with("limit", BATCH_BYTES)
+    /// A body that is larger than any message may be.
+    pub(crate) fn body_too_large() -> Self {
+        let what = format!(
+            "the body is over {MESSAGE_BYTES} bytes, the most that a message may have: send a \
+             reference to the data instead"
+        );
+        Self::new(Sort::TooLarge, what).with("limit", MESSAGE_BYTES)
     }
 
     /// The same with one more member.
@@ -188,7 +192,7 @@ impl From<Error> for Problem {
             problem = problem.with("parameter", parameter);
         }
         if sort == Sort::TooLarge {
-            problem = problem.with("limit", BATCH_BYTES);
+            problem = problem.with("limit", MESSAGE_BYTES);
         }
         problem
     }

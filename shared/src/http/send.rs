@@ -12,7 +12,6 @@ use super::problem::{Problem, Sort};
 use super::{Prefix, segment};
 use crate::app::App;
 use crate::failure::shortened;
-use crate::ports::BATCH_BYTES;
 use crate::task::QUOTED;
 
 /// Sends the named task with the body's arguments and options.
@@ -28,8 +27,7 @@ pub(super) async fn send(
     plain(&headers)?;
     let body = body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            let what = format!("the body is over {BATCH_BYTES} bytes, the most that SQS takes");
-            Problem::too_large(what + ": send a reference to the data instead")
+            Problem::body_too_large()
         } else {
             Problem::new(Sort::BadRequest, "the body didn't arrive as a whole")
         }

@@ -43,7 +43,8 @@ use crate::worker::{Invocation, Worker};
 pub async fn run(worker: Worker) -> Result<()> {
     can_catch_panics()?;
     worker.check()?;
-    start(worker.app()).await;
+    log();
+    connected(worker.app().ports().warm_results().await);
     let worker = &worker;
     serve(move |event| async move { sqs::handle(worker, event).await }).await
 }
@@ -79,17 +80,11 @@ fn can_catch_panics() -> Result<()> {
     Ok(())
 }
 
-/// Logs as the function's logging configuration asks, and connections opened before the first event.
-async fn start(app: &App) {
-    log();
-    if let Err(error) = app
-        .ports()
-        .store
-        .get(&crate::ports::Key::Result("-".to_owned()))
-        .await
-    {
-        // The first event will meet the same error and say it with its message id.
-        tracing::warn!(%error, "the results table could not be read at start");
+/// A connection opened before the first event is no condition for starting: the first event will meet
+/// the same error, and say it with its message id.
+fn connected(warmed: Result<()>) {
+    if let Err(error) = warmed {
+        tracing::warn!(%error, "no connection could be opened at start");
     }
 }
 

@@ -14,7 +14,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::http::call::{self, OPTIONS};
 use crate::http::problem::{Problem, Sort};
 use crate::http::{Routes, router};
-use crate::ports::QueueName;
 
 /// Runs a producer as a Lambda function: the sending half of the HTTP API, and direct invocations.
 /// The application has to know its tasks.
@@ -28,7 +27,7 @@ use crate::ports::QueueName;
 pub async fn run_producer(app: App) -> Result<()> {
     super::log();
     app.registered().check()?;
-    warm(&app).await;
+    super::connected(app.ports().warm_queue().await);
     let router = &router(app.clone(), Routes::SEND);
     let app = &app;
     super::serve(move |event| async move { produce(app, router, event.payload).await }).await
@@ -41,7 +40,8 @@ pub async fn run_producer(app: App) -> Result<()> {
 /// `Config`, when two tasks have one name.
 pub async fn run_console(app: App) -> Result<()> {
     app.registered().check()?;
-    super::start(&app).await;
+    super::log();
+    super::connected(app.ports().warm_results().await);
     let router = &router(app, Routes::CONTROL);
     super::serve(move |event| async move {
         if http::is_request(&event.payload) {
@@ -50,19 +50,6 @@ pub async fn run_console(app: App) -> Result<()> {
         Err(foreign(&event.payload, "answers HTTP requests only"))
     })
     .await
-}
-
-/// The connection to SQS is there before the first event, even if all it was used for is to be told
-/// that a producer has no right to count messages.
-async fn warm(app: &App) {
-    let queue = QueueName::new(QueueName::DEFAULT);
-    match app.ports().queue.depth(&queue).await {
-        Err(error) if error.kind() != ErrorKind::Denied => {
-            // The first event will meet the same error and answer with it.
-            tracing::warn!(%error, %queue, "the queue could not be reached at start");
-        }
-        _ => {}
-    }
 }
 
 /// Sends what an event asks for.

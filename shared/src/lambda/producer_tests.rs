@@ -1,25 +1,10 @@
 //! Events into the producer and the console over the ports in memory.
 
-use serde::{Deserialize, Serialize};
-
 use super::*;
+use crate::http::tests::Add;
 use crate::memory::Memory;
-use crate::{Context, Param, Task, TaskError, tasks};
-
-#[derive(Serialize, Deserialize)]
-struct Add {
-    x: i64,
-    y: i64,
-}
-
-impl Task for Add {
-    const NAME: &'static str = "add";
-    const PARAMS: &'static [Param] = &[Param::required("x"), Param::required("y")];
-    type Output = i64;
-    async fn run(self, _: &Context) -> Result<i64, TaskError> {
-        Ok(self.x + self.y)
-    }
-}
+use crate::ports::QueueName;
+use crate::tasks;
 
 async fn invoke(memory: &Memory, event: Value) -> Result<Value> {
     let app = memory.app().tasks(tasks![Add]);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::limits::MESSAGE_BYTES;
 use crate::ports::{BATCH_BYTES, ITEM_BYTES, MAX_DELAY};
 use crate::time::Timestamp;
 use crate::{id, json};
@@ -31,7 +32,7 @@ fn the_guide_states_the_limits_of_the_code() {
         ),
         (
             "a message from `App::send` or the API",
-            format!("{} bytes", BATCH_BYTES - crate::app::ROOM),
+            format!("{} bytes", MESSAGE_BYTES),
         ),
         ("a record", format!("{ITEM_BYTES} bytes")),
         (

@@ -33,7 +33,7 @@ impl Kind {
         match self {
             Kind::Plain => "plain",
             Kind::Idempotent => "idempotent",
-            Kind::Quiet => "ignore-result",
+            Kind::Quiet => "idempotent, ignore-result",
         }
     }
 }

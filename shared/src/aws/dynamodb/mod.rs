@@ -48,6 +48,27 @@ pub struct DynamoStore {
     permits: Semaphore,
 }
 
+/// Makes a conditional call that tells the item as it was, whether applied or refused. The SDK's builders
+/// and errors for the three kinds of writes share these words and no trait.
+macro_rules! tell_old {
+    ($store:ident, $operation:literal, $error:ident, $call:ident, $write:ident, $condition:ident, $aliases:ident) => {{
+        let answer = $call
+            .table_name($store.table(&$write.key))
+            .set_condition_expression($condition)
+            .set_expression_attribute_names($aliases.names())
+            .set_expression_attribute_values($aliases.values())
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await
+            .map(|answer| answer.attributes);
+        $store.outcome($operation, &$write.key, answer, |error| match error {
+            $error::ConditionalCheckFailedException(refused) => Some(refused),
+            _ => None,
+        })
+    }};
+}
+
 impl DynamoStore {
     pub(super) fn new(config: &Config, sdk: &SdkConfig) -> Self {
         Self {
@@ -66,31 +87,24 @@ impl DynamoStore {
         }
     }
 
-    async fn put(&self, key: &Key, item: &Item, write: &Write) -> Result<Outcome> {
+    async fn put(&self, item: &Item, write: &Write) -> Result<Outcome> {
         let mut aliases = Aliases::default();
-        let condition = condition(&write.when, key, &mut aliases)?;
+        let condition = condition(&write.when, &write.key, &mut aliases)?;
         let mut full: SdkItem = SdkItem::with_capacity(item.len() + 2);
         for (name, value) in item {
             full.insert(name.to_string(), to_sdk(value)?);
         }
-        full.extend(sdk_key(key));
-        let answer = self
-            .client
-            .put_item()
-            .table_name(self.table(key))
-            .set_item(Some(full))
-            .set_condition_expression(condition)
-            .set_expression_attribute_names(aliases.names())
-            .set_expression_attribute_values(aliases.values())
-            .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await
-            .map(|answer| answer.attributes);
-        self.outcome("PutItem", key, answer, |error| match error {
-            PutItemError::ConditionalCheckFailedException(refused) => Some(refused),
-            _ => None,
-        })
+        full.extend(sdk_key(&write.key));
+        let call = self.client.put_item().set_item(Some(full));
+        tell_old!(
+            self,
+            "PutItem",
+            PutItemError,
+            call,
+            write,
+            condition,
+            aliases
+        )
     }
 
     async fn update(&self, write: &Write) -> Result<Outcome> {
@@ -100,46 +114,35 @@ impl DynamoStore {
         let mut aliases = Aliases::default();
         let condition = condition(&write.when, &write.key, &mut aliases)?;
         let update = update(changes, &mut aliases)?;
-        let answer = self
+        let call = self
             .client
             .update_item()
-            .table_name(self.table(&write.key))
             .set_key(Some(sdk_key(&write.key)))
-            .set_update_expression(update)
-            .set_condition_expression(condition)
-            .set_expression_attribute_names(aliases.names())
-            .set_expression_attribute_values(aliases.values())
-            .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await
-            .map(|answer| answer.attributes);
-        self.outcome("UpdateItem", &write.key, answer, |error| match error {
-            UpdateItemError::ConditionalCheckFailedException(refused) => Some(refused),
-            _ => None,
-        })
+            .set_update_expression(update);
+        tell_old!(
+            self,
+            "UpdateItem",
+            UpdateItemError,
+            call,
+            write,
+            condition,
+            aliases
+        )
     }
 
     async fn delete(&self, write: &Write) -> Result<Outcome> {
         let mut aliases = Aliases::default();
         let condition = condition(&write.when, &write.key, &mut aliases)?;
-        let answer = self
-            .client
-            .delete_item()
-            .table_name(self.table(&write.key))
-            .set_key(Some(sdk_key(&write.key)))
-            .set_condition_expression(condition)
-            .set_expression_attribute_names(aliases.names())
-            .set_expression_attribute_values(aliases.values())
-            .return_values(ReturnValue::AllOld)
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .send()
-            .await
-            .map(|answer| answer.attributes);
-        self.outcome("DeleteItem", &write.key, answer, |error| match error {
-            DeleteItemError::ConditionalCheckFailedException(refused) => Some(refused),
-            _ => None,
-        })
+        let call = self.client.delete_item().set_key(Some(sdk_key(&write.key)));
+        tell_old!(
+            self,
+            "DeleteItem",
+            DeleteItemError,
+            call,
+            write,
+            condition,
+            aliases
+        )
     }
 
     fn outcome<E>(
@@ -166,7 +169,7 @@ impl DynamoStore {
         // The semaphore is never closed; without a permit the call is made all the same.
         let _permit = self.permits.acquire().await.ok();
         match &write.op {
-            Op::Put(item) => self.put(&write.key, item, write).await,
+            Op::Put(item) => self.put(item, write).await,
             Op::Update(_) => self.update(write).await,
             Op::Delete => self.delete(write).await,
         }

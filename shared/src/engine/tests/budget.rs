@@ -3,8 +3,15 @@
 use super::*;
 use crate::memory::Counts;
 
+/// Its state is kept, its value isn't.
+#[task(ignore_result)]
+async fn add_for_nobody(x: i64, y: i64) -> Result<i64, TaskError> {
+    Ok(x + y)
+}
+
 async fn cost(task: &str, messages: usize) -> Counts {
-    let world = World::new();
+    let mut world = World::new();
+    world.worker = world.worker.tasks(tasks![add_for_nobody]);
     for _ in 0..messages {
         world.send(task, json!([2, 3])).await;
     }
@@ -45,6 +52,16 @@ async fn an_idempotent_task_skips_the_claim() {
     let one = cost("add_again", 1).await;
     assert_eq!(calls(&one), [("PutItem", 1)]);
     assert_eq!(one.write_units, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_result_that_is_not_kept_saves_no_call() {
+    let ten = cost("add_for_nobody", 10).await;
+    assert_eq!(calls(&ten), [("BatchExecuteStatement", 2)]);
+    assert_eq!((ten.write_units, ten.read_units), (20, 0));
+    let one = cost("add_for_nobody", 1).await;
+    assert_eq!(calls(&one), [("PutItem", 1), ("UpdateItem", 1)]);
+    assert_eq!((one.write_units, one.read_units), (2, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::{Api, Routes};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{BATCH_BYTES, Delivery, Depth, Outgoing, Queue, QueueName, Receipt, Sent};
+use crate::limits::MESSAGE_BYTES;
+use crate::ports::{Delivery, Depth, Outgoing, Queue, QueueName, Receipt, Sent};
 use crate::{App, Config};
 
 #[tokio::test]
@@ -111,21 +112,26 @@ async fn a_body_that_is_no_json_is_400_with_line_and_column() {
 #[tokio::test]
 async fn what_is_too_large_is_413_with_the_limit() {
     let api = Api::new();
-    // A body over the limit, and one under it whose message isn't.
-    for length in [BATCH_BYTES + 1, BATCH_BYTES - 20] {
-        let body = format!(r#"{{"args": ["{}"]}}"#, "x".repeat(length));
+    // A body over the limit, and some under it whose message isn't: the last for what escapes add.
+    let escaped = "\u{ffff}".repeat(MESSAGE_BYTES / 4);
+    for value in [
+        "x".repeat(MESSAGE_BYTES),
+        "x".repeat(MESSAGE_BYTES - 20),
+        escaped,
+    ] {
+        let body = format!(r#"{{"args": ["{value}"]}}"#);
         let problem = api
             .post("/tasks/echo", body)
             .await
             .problem(413, "too-large", "/tasks/echo");
-        assert_eq!(problem["limit"], BATCH_BYTES);
+        assert_eq!(problem["limit"], 1_047_552);
         assert!(
-            problem["detail"].as_str().unwrap().contains("1048576"),
+            problem["detail"].as_str().unwrap().contains("1047552"),
             "{problem}"
         );
     }
     assert!(api.sent().is_empty());
-    let body = format!(r#"{{"args": ["{}"]}}"#, "x".repeat(BATCH_BYTES - 1200));
+    let body = format!(r#"{{"args": ["{}"]}}"#, "x".repeat(MESSAGE_BYTES - 200));
     assert_eq!(api.post("/tasks/echo", body).await.status, 202);
 }
 

@@ -18,7 +18,7 @@ use crate::ports::QueueName;
 use crate::{App, Context, Options, Param, Task, TaskError, Worker, tasks};
 
 #[derive(Serialize, Deserialize)]
-struct Add {
+pub(crate) struct Add {
     x: i64,
     y: i64,
 }

@@ -276,7 +276,7 @@ impl Inner {
                 return Ok(Sent { message_id: first });
             }
         }
-        let delay = Duration::from_secs(limits::whole_seconds(message.delay));
+        let delay = limits::whole_seconds(message.delay);
         state.add(sequence, id.clone(), message, delay, now);
         Ok(Sent { message_id: id })
     }
@@ -361,7 +361,7 @@ impl Queue for MemoryQueue {
         }
         let done = self.by_receipts(queue, changes, |state, (receipt, duration), now| {
             limits::check_hide(queue, duration)?;
-            let duration = Duration::from_secs(limits::whole_seconds(duration));
+            let duration = limits::whole_seconds(duration);
             state
                 .hide(&receipt, duration, now)
                 .map_err(|refusal| refused(queue, refusal))
