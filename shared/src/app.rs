@@ -202,11 +202,9 @@ impl App {
         let queue = call.queue.unwrap_or_else(|| QueueName::new(options.queue));
         known_queue(config, &queue)?;
         let id = match call.id {
-            Some(id) if id.is_empty() || id.len() > 512 => {
-                return Err(Error::new(
-                    ErrorKind::Invalid,
-                    "a task id has 1 to 512 bytes",
-                ));
+            Some(id) if !id::is_valid(&id) => {
+                let what = format!("a task id is {}", id::RULE);
+                return Err(Error::new(ErrorKind::Invalid, what));
             }
             Some(id) => id,
             None => id::fresh(&*ports.clock, &*ports.entropy),

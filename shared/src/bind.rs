@@ -7,7 +7,8 @@ use serde::de::value::MapDeserializer;
 use serde_json::{Map, Value};
 
 use crate::error::{Error, ErrorKind, Result};
-use crate::task::Param;
+use crate::failure::{abridged, shortened};
+use crate::task::{Param, QUOTED};
 
 /// The arguments of a call.
 pub(crate) type Args = Vec<Value>;
@@ -35,8 +36,9 @@ pub(crate) fn bind<T: DeserializeOwned>(
         .keys()
         .find(|name| !params.iter().any(|param| param.name == *name))
     {
+        let name = shortened(name, QUOTED);
         let what = format!("got an unexpected keyword argument '{name}'");
-        return fail(what, Some(name));
+        return fail(what, Some(&name));
     }
     let given = args.len();
     for (param, value) in params.iter().zip(args) {
@@ -69,10 +71,13 @@ pub(crate) fn decode<T: DeserializeOwned>(task: &str, kwargs: Kwargs) -> Result<
         entry
     });
     T::deserialize(MapDeserializer::new(entries)).map_err(|error: serde_json::Error| {
+        // It quotes the value, and what was expected stands after that.
+        let error = abridged(&error.to_string(), 2 * QUOTED);
         let fail = |what: String| Error::new(ErrorKind::Bind, format!("{task}() {what}"));
         match current.take() {
-            Some(name) => fail(format!("argument '{name}': {error}")).about(&name),
-            None => fail(error.to_string()),
+            Some(name) => fail(format!("argument '{}': {error}", shortened(&name, QUOTED)))
+                .about(&shortened(&name, QUOTED)),
+            None => fail(error),
         }
     })
 }

@@ -105,6 +105,11 @@ impl Context {
         &self.message.headers
     }
 
+    /// Whether the sender dropped or asked for the result, instead of the task's own choice.
+    pub(crate) fn ignore_result(&self) -> Option<bool> {
+        self.message.ignore_result
+    }
+
     /// A key for services that take one (Stripe's `Idempotency-Key`): the same in every run of this
     /// task, so that an effect which a crash cut off from its record isn't repeated.
     pub fn idempotency_key(&self) -> &str {

@@ -210,6 +210,18 @@ pub(crate) fn shortened(text: &str, bytes: usize) -> String {
     format!("{}…", text.get(..end).unwrap_or_default())
 }
 
+/// The text, or its beginning and its end.
+pub(crate) fn abridged(text: &str, bytes: usize) -> String {
+    if text.len() <= bytes {
+        return text.to_owned();
+    }
+    let mut start = text.len() - bytes / 2;
+    while !text.is_char_boundary(start) {
+        start += 1;
+    }
+    shortened(text, bytes / 2) + text.get(start..).unwrap_or_default()
+}
+
 impl fmt::Display for TaskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)

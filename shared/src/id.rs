@@ -4,6 +4,21 @@ use uuid::Uuid;
 
 use crate::ports::{Clock, Entropy};
 
+/// The most bytes of an id.
+pub(crate) const BYTES: usize = 512;
+/// What an id is.
+pub(crate) const RULE: &str = "a text of 1 to 512 bytes without control characters";
+
+/// The same as a regular expression, but for the length.
+#[cfg(any(test, feature = "http"))]
+pub(crate) const PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
+
+/// Whether a text can be an id. A control character would end a part of a [`derived`] one, and spoil a line
+/// of a log.
+pub(crate) fn is_valid(id: &str) -> bool {
+    (1..=BYTES).contains(&id.len()) && !id.contains(char::is_control)
+}
+
 /// A fresh task id: UUID version 7, so that ids sort by the time they were made.
 pub(crate) fn fresh(clock: &dyn Clock, entropy: &dyn Entropy) -> String {
     let mut random = [0; 10];
@@ -40,6 +55,15 @@ mod tests {
         assert!(is_random("6f0f5d0e-9c1c-4d3e-8c1f-2b7a6f0e9d10"));
         assert!(!is_random(&derived(&["a"])));
         assert!(!is_random("order-17"));
+    }
+
+    #[test]
+    fn an_id_has_no_control_characters() {
+        assert!(is_valid("order 17/\u{e9}\u{ffff}") && is_valid(&"x".repeat(512)));
+        let long = "x".repeat(513);
+        for id in ["", "a\nb", "a\u{0}", "a\u{1f}b", "\u{7f}", "\u{85}", &long] {
+            assert!(!is_valid(id), "{id:?}");
+        }
     }
 
     #[test]

@@ -61,10 +61,12 @@ mod engine;
 mod entropy;
 mod error;
 mod failure;
+mod finite;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;
 mod id;
+mod json;
 #[cfg(feature = "lambda")]
 pub mod lambda;
 mod limits;
@@ -80,6 +82,8 @@ mod signature;
 #[cfg(feature = "sim")]
 pub mod sim;
 mod task;
+#[cfg(test)]
+mod tests;
 mod time;
 mod worker;
 

@@ -11,9 +11,12 @@ use serde_json::{Map, Value};
 
 use crate::bind::{Args, Kwargs};
 use crate::error::{Error, ErrorKind, Result};
+use crate::failure::shortened;
 use crate::limits;
 use crate::ports::BATCH_BYTES;
+use crate::task::QUOTED;
 use crate::time::Timestamp;
+use crate::{id, json};
 
 /// The version this library writes.
 pub const VERSION: u64 = 1;
@@ -64,7 +67,9 @@ pub struct Message {
 
 /// Fields of later versions that change what must happen: a worker that doesn't know them must
 /// refuse the message rather than run it without them.
-const NOT_YET: [&str; 5] = ["chain", "chord", "group", "link", "link_error"];
+///
+/// `payload` will name where the arguments lie: a reference that isn't understood is not followed.
+const NOT_YET: [&str; 6] = ["chain", "chord", "group", "link", "link_error", "payload"];
 
 impl Message {
     /// A first message of this task.
@@ -99,8 +104,7 @@ impl Message {
     /// `Decode`, with the line and column or the field that is to blame.
     pub fn decode(body: &str, message_id: &str, sent_at: Timestamp) -> Result<Self> {
         let value: Value = serde_json::from_str(body).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let what = format!("the message is no JSON at line {line}, column {column}");
+            let what = json::unreadable("the message", body.as_bytes(), &error);
             Error::new(ErrorKind::Decode, what).caused_by(error)
         })?;
         let Value::Object(map) = value else {
@@ -129,7 +133,9 @@ impl Message {
         }
         for name in NOT_YET {
             if fields.take(name).is_some() {
-                let what = format!("this worker can't act on the field `{name}` yet");
+                let what = format!(
+                    "this worker can't act on the field `{name}` yet: send the message without it"
+                );
                 return Err(Error::new(ErrorKind::Decode, what));
             }
         }
@@ -140,8 +146,8 @@ impl Message {
             ));
         };
         let id = fields.text("id")?.unwrap_or_else(|| message_id.to_owned());
-        if id.is_empty() {
-            return Err(wrong("id", "a text of 1 to 512 bytes"));
+        if !id::is_valid(&id) {
+            return Err(wrong("id", id::RULE));
         }
         let countdown = fields.seconds("countdown")?;
         let eta = fields.instant("eta", sent_at)?;
@@ -176,13 +182,57 @@ impl Message {
     /// Writes the message body: fields at their defaults are left out.
     ///
     /// # Errors
-    /// `TooLarge` over SQS's [`BATCH_BYTES`].
+    /// `TooLarge` over SQS's [`BATCH_BYTES`]; `Encode` for what could not be decoded again: nested too deep,
+    /// names too long, a million runs.
     pub fn encode(&self) -> Result<String> {
+        if let Some(why) = self.undecodable() {
+            let task = shortened(&self.task, QUOTED);
+            let what = format!("the message of task `{task}` can't be sent: {why}");
+            return Err(Error::new(ErrorKind::Encode, what));
+        }
         let text = escape(Value::Object(self.to_map()).to_string());
         if text.len() > BATCH_BYTES {
             return Err(limits::too_large(&self.task, text.len()));
         }
         Ok(text)
+    }
+
+    /// Why no worker could read it back: it would be a dead letter, without a record.
+    fn undecodable(&self) -> Option<String> {
+        // The message is one level, the list or object of each of these another.
+        const INSIDE: usize = json::DEPTH - 2;
+        let deeper = |value: &Value| json::is_deeper(value, INSIDE);
+        let is_deep = self.args.iter().any(deeper)
+            || self.kwargs.values().any(deeper)
+            || self.headers.values().any(deeper)
+            || self
+                .extra
+                .values()
+                .any(|value| json::is_deeper(value, INSIDE + 1));
+        if is_deep {
+            return Some(format!(
+                "it is nested deeper than {} levels; flatten its arguments, or send the inner part as text",
+                json::DEPTH
+            ));
+        }
+        let texts = [
+            ("task", Some(&self.task)),
+            ("root_id", self.root_id.as_ref()),
+            ("parent_id", self.parent_id.as_ref()),
+            ("queue", self.queue.as_ref()),
+            ("trace", self.trace.as_ref()),
+        ];
+        let long = |text: Option<&String>| text.is_some_and(|text| text.len() > TEXT);
+        if let Some((name, _)) = texts.into_iter().find(|(_, text)| long(*text)) {
+            return Some(format!("`{name}` has more than {TEXT} bytes"));
+        }
+        let counts = [
+            ("retries", self.retries),
+            ("attempt", self.attempt),
+            ("hops", self.hops),
+        ];
+        let (name, _) = counts.into_iter().find(|(_, count)| *count > MOST)?;
+        Some(format!("`{name}` is over {MOST}"))
     }
 
     fn to_map(&self) -> Map<String, Value> {
@@ -283,7 +333,9 @@ fn wrong(name: &str, wanted: &str) -> Error {
 }
 
 /// No count of runs or hops comes near.
-const MOST: u64 = 1_000_000;
+pub(crate) const MOST: u32 = 1_000_000;
+/// The most bytes of a name or an id.
+pub(crate) const TEXT: usize = 512;
 
 /// The fields not yet read. `null` counts as absent.
 struct Fields(Map<String, Value>);
@@ -297,7 +349,7 @@ impl Fields {
         match self.take(name) {
             None => Ok(None),
             // Names and ids: each has to fit into a record many times over.
-            Some(Value::String(text)) if text.len() <= 512 => Ok(Some(text)),
+            Some(Value::String(text)) if text.len() <= TEXT => Ok(Some(text)),
             Some(_) => Err(wrong(name, "a text of at most 512 bytes")),
         }
     }
@@ -337,7 +389,7 @@ impl Fields {
     }
 
     fn count(&mut self, name: &str) -> Result<Option<u32>> {
-        let number = self.number(name, MOST)?;
+        let number = self.number(name, MOST.into())?;
         Ok(number.and_then(|number| u32::try_from(number).ok()))
     }
 
@@ -345,10 +397,10 @@ impl Fields {
         let Some(value) = self.take(name) else {
             return Ok(None);
         };
-        match value.as_f64().map(Duration::try_from_secs_f64) {
-            Some(Ok(duration)) => Ok(Some(duration)),
-            _ => Err(wrong(name, "a number of seconds, 0 or more")),
-        }
+        let wanted = "a number of seconds, 0 or more";
+        duration(&value)
+            .map(Some)
+            .ok_or_else(|| wrong(name, wanted))
     }
 
     /// An instant: ISO 8601, or a number of seconds from `sent_at`.
@@ -356,14 +408,17 @@ impl Fields {
         let parsed = match self.take(name) {
             None => return Ok(None),
             Some(Value::String(text)) => text.parse().ok(),
-            Some(value) => value
-                .as_f64()
-                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-                .map(|delay| sent_at + delay),
+            Some(value) => duration(&value).map(|delay| sent_at + delay),
         };
         let wanted = "an ISO 8601 date-time such as 2026-03-01T12:00:00Z, or seconds from now";
         parsed.map(Some).ok_or_else(|| wrong(name, wanted))
     }
+}
+
+/// A number of seconds; more than a duration holds is the longest one, as good as for ever.
+fn duration(value: &Value) -> Option<Duration> {
+    let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0)?;
+    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
 }
 
 #[cfg(test)]
@@ -454,7 +509,7 @@ mod tests {
         let cases = [
             (
                 "{\n  \"task\": oops",
-                "the message is no JSON at line 2, column 11",
+                "the message is no JSON at line 2, column 11: expected value",
             ),
             (
                 "[1]",
@@ -479,7 +534,7 @@ mod tests {
             ),
             (
                 r#"{"task": "t", "chain": []}"#,
-                "this worker can't act on the field `chain` yet",
+                "this worker can't act on the field `chain` yet: send the message without it",
             ),
             (
                 r#"{"task": "t", "v": 2}"#,

@@ -15,9 +15,13 @@ pub(crate) fn text(number: f64) -> Result<String> {
             format!("the number {number} is outside DynamoDB's range of 1E-130 to 9.9E+125"),
         ));
     }
-    // Minus zero is zero there.
+    // Minus zero is zero there. A whole number is written to its last digit: as a decimal it would have
+    // zeros in place of what a double doesn't need to be told from its neighbours.
+    const BEYOND_64_BITS: f64 = 9_223_372_036_854_775_808.0;
     Ok(if size == 0.0 {
         "0".to_owned()
+    } else if size < BEYOND_64_BITS && number.fract() == 0.0 {
+        format!("{number:.0}")
     } else {
         number.to_string()
     })
@@ -50,6 +54,8 @@ mod tests {
     fn whole_decimals_come_back_as_whole_numbers() {
         assert_eq!(read_back(5.0).unwrap(), Attribute::Number(5));
         assert_eq!(read_back(-0.0).unwrap(), Attribute::Number(0));
+        let exact = 281_398_290_564_541_088;
+        assert_eq!(read_back(exact as f64).unwrap(), Attribute::Number(exact));
         assert_eq!(read_back(0.1).unwrap(), Attribute::Decimal(0.1));
         assert_eq!(read_back(1e30).unwrap(), Attribute::Decimal(1e30));
         assert_eq!(read_back(f64::NAN).unwrap_err().kind(), ErrorKind::Invalid);

@@ -14,6 +14,7 @@ use crate::ports::QueueName;
 use crate::result::AsyncResult;
 use crate::task::Task;
 use crate::time::Timestamp;
+use crate::{finite, json};
 
 /// A task with its arguments and sending options; `In` is what it still needs (`()`: nothing), `Out`
 /// what it yields. Celery's signature.
@@ -107,14 +108,14 @@ impl<Out> Signature<(), Out> {
     pub fn new<T: Task<Output = Out>>(task: T) -> Self {
         let mut call = Call::named(T::NAME);
         call.options = Some(T::OPTIONS);
-        call.arguments = match serde_json::to_value(task) {
+        call.arguments = match to_json(&task, json::DEPTH - 1) {
             Ok(Value::Object(kwargs)) => Ok((Args::new(), kwargs)),
             // A unit struct: a task without parameters.
             Ok(Value::Null) => Ok((Args::new(), Kwargs::new())),
             Ok(other) => Err(format!(
                 "the task must be a struct with named fields, not {other}"
             )),
-            Err(error) => Err(error.to_string()),
+            Err(what) => Err(what),
         };
         Self {
             call,
@@ -204,15 +205,15 @@ impl<In, Out> Signature<In, Out> {
 
     fn add(&mut self, value: impl Serialize, put: impl FnOnce(&mut (Args, Kwargs), Value)) {
         if let Ok(arguments) = &mut self.call.arguments {
-            match serde_json::to_value(value) {
+            match to_json(&value, json::DEPTH - 2) {
                 Ok(value) => put(arguments, value),
-                Err(error) => self.call.arguments = Err(error.to_string()),
+                Err(what) => self.call.arguments = Err(what),
             }
         }
     }
 
-    /// The task's id, chosen by the caller: any text of 1 to 512 bytes. Of several messages with one
-    /// id, one takes effect.
+    /// The task's id, chosen by the caller: any text of 1 to 512 bytes without control characters. Of
+    /// several messages with one id, one takes effect.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.call.id = Some(id.into());
         self
@@ -283,6 +284,12 @@ impl<In, Out> Signature<In, Out> {
         self.call.message_group = Some(group.into());
         self
     }
+}
+
+/// What is sent as JSON, or why there is none of it; the levels around it are the message's.
+fn to_json(value: &impl Serialize, levels: usize) -> Result<Value, String> {
+    finite::check(value, levels).map_err(|error| error.to_string())?;
+    serde_json::to_value(value).map_err(|error| error.to_string())
 }
 
 impl<T: Task> From<T> for Signature<(), T::Output> {

@@ -9,9 +9,10 @@ use serde::de::DeserializeOwned;
 use crate::bind::{Args, Kwargs, bind};
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::failure::{BoxError, Named, TaskError};
+use crate::failure::{BoxError, Named, TaskError, shortened};
 use crate::options::Options;
 use crate::ports::BoxFuture;
+use crate::{finite, json};
 
 /// A task: its name, its parameters (the type itself) and what it does.
 ///
@@ -209,16 +210,24 @@ async fn run<T: Task>(ctx: &Context, args: Args, kwargs: Kwargs) -> Result<Strin
         })
     })?;
     let output = task.run(ctx).await?;
-    serde_json::to_string(&output).map_err(|error| {
-        let message = format!(
-            "{}() returned what can't be written as JSON: {error}",
-            T::NAME
-        );
-        TaskError::permanent(Named {
+    let ignored = ctx.ignore_result().unwrap_or(T::OPTIONS.ignore_result);
+    written(&output).or_else(|what| match ignored {
+        // Nobody will read it, so nothing is wrong with it.
+        true => Ok("null".to_owned()),
+        false => Err(TaskError::permanent(Named {
             kind: "Encode",
-            message,
-        })
+            message: format!(
+                "{}() returned what can't be written as JSON: {what}",
+                T::NAME
+            ),
+        })),
     })
+}
+
+/// A result as JSON that can be read back.
+fn written(output: &impl Serialize) -> Result<String, String> {
+    finite::check(output, json::DEPTH).map_err(|error| error.to_string())?;
+    serde_json::to_string(output).map_err(|error| error.to_string())
 }
 
 /// The tasks that a worker or a producer knows, by name.
@@ -269,7 +278,7 @@ impl Tasks {
                 .unwrap_or_default();
             Error::new(
                 ErrorKind::NotRegistered,
-                format!("no task is named `{name}`{hint}"),
+                format!("no task is named `{}`{hint}", shortened(name, QUOTED)),
             )
         })
     }
@@ -309,7 +318,11 @@ impl<const N: usize> From<[TaskDef; N]> for Tasks {
     }
 }
 
-/// The candidate nearest to what was written, if one is near enough to be meant.
+/// The most bytes of a stranger's text that an error quotes.
+pub(crate) const QUOTED: usize = 200;
+
+/// The candidate nearest to what was written, if one is near enough to be meant. Nobody means anything by
+/// a name that is longer than any can be.
 ///
 /// ```
 /// assert_eq!(sedano::nearest("ad", ["add", "mul"].into_iter()), Some("add"));
@@ -317,6 +330,7 @@ impl<const N: usize> From<[TaskDef; N]> for Tasks {
 /// ```
 pub fn nearest<'a>(written: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     candidates
+        .filter(|_| written.len() <= 512)
         .map(|candidate| (strsim::jaro_winkler(written, candidate), candidate))
         .filter(|(likeness, _)| *likeness > 0.7)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))

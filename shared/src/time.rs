@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Error, ErrorKind};
+use crate::failure::shortened;
 
 /// An instant in UTC, to the millisecond.
 ///
@@ -100,7 +101,10 @@ impl FromStr for Timestamp {
             Ok(instant) => Ok(Self(instant.as_millisecond())),
             Err(_) => Err(Error::new(
                 ErrorKind::Decode,
-                format!("`{text}` is no date and time: write it as 2026-03-01T12:00:00Z"),
+                format!(
+                    "`{}` is no date and time: write it as 2026-03-01T12:00:00Z",
+                    shortened(text, 100)
+                ),
             )),
         }
     }

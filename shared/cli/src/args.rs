@@ -100,7 +100,8 @@ pub(crate) struct SendArgs {
     /// Revoked, if it hasn't started after this many seconds.
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) expires: Option<Duration>,
-    /// The task's id, 1 to 512 bytes: of several messages with one id, one takes effect.
+    /// The task's id, 1 to 512 bytes without control characters: of several messages with one id, one
+    /// takes effect.
     #[arg(long)]
     pub(crate) id: Option<String>,
     #[command(flatten)]

@@ -8,10 +8,11 @@ use serde_json::{Map, Value};
 
 use super::problem::{Problem, Sort};
 use crate::app::{App, NotForTasks, check_queue};
+use crate::failure::shortened;
 use crate::message::Message;
 use crate::ports::QueueName;
 use crate::signature::{Expires, Signature};
-use crate::task::{TaskDef, nearest};
+use crate::task::{QUOTED, TaskDef, nearest};
 
 /// The sending options, by the names of the envelope's fields.
 pub(crate) const OPTIONS: [&str; 11] = [
@@ -52,6 +53,7 @@ pub(crate) fn only_known<'a>(
         return Ok(());
     };
     let near = nearest(name, known.iter().copied());
+    let name = &shortened(name, QUOTED);
     let hint = near.map_or_else(
         || format!("; there are {}", known.join(", ")),
         |near| format!("; did you mean `{near}`?"),

@@ -13,6 +13,7 @@ use super::problem::{Problem, Sort};
 use super::send::unreadable_path;
 use crate::app::App;
 use crate::error::Result as SedanoResult;
+use crate::id;
 
 /// The longest wait for a result: API Gateway's own is 30 s.
 pub(super) const LONGEST_WAIT: u32 = 25;
@@ -81,8 +82,11 @@ fn checked(id: TaskId) -> Result<String, Problem> {
 
 /// An id that a task can have.
 pub(super) fn check_id(id: &str) -> Result<(), Problem> {
-    if id.is_empty() || id.len() > 512 {
-        return Err(Problem::invalid("task", "a task id has 1 to 512 bytes"));
+    if !id::is_valid(id) {
+        return Err(Problem::invalid(
+            "task",
+            format!("a task id is {}", id::RULE),
+        ));
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use super::control::LONGEST_WAIT;
 use super::problem::{Problem, Sort};
 use super::{Endpoint, Prefix};
 use crate::app::App;
+use crate::id;
 use crate::limits::MESSAGE_BYTES;
 use crate::record;
 use crate::task::Tasks;
@@ -87,7 +88,7 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
                     "content": {"application/json": {"schema": schema("Sent")}},
                 }}),
                 &[
-                    Sort::BadRequest, Sort::UnknownTask, Sort::TooLarge, Sort::Invalid,
+                    Sort::BadRequest, Sort::UnknownTask, Sort::TooLarge, Sort::Encoded, Sort::Invalid,
                 ],
             ),
         }),
@@ -162,7 +163,7 @@ fn names(tasks: &Tasks) -> Value {
 }
 
 fn id() -> Value {
-    json!({"type": "string", "minLength": 1, "maxLength": 512})
+    json!({"type": "string", "minLength": 1, "maxLength": id::BYTES, "pattern": id::PATTERN})
 }
 
 fn path(description: &str, schema: Value) -> Value {
@@ -260,7 +261,7 @@ fn schemas() -> Value {
                 "eta": when.clone(),
                 "expires": when,
                 "headers": {"type": "object", "description": "Handed to the task."},
-                "id": {"type": "string", "minLength": 1, "maxLength": 512,
+                "id": {"type": "string", "minLength": 1, "maxLength": id::BYTES, "pattern": id::PATTERN,
                     "description": "The task's id. Of several messages with one id, one takes effect."},
                 "ignore_result": {"type": "boolean"},
                 "message_group": {"type": "string", "minLength": 1, "maxLength": 128,

@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::Prefix;
 use crate::error::{Error, ErrorKind};
+use crate::json;
 use crate::limits::MESSAGE_BYTES;
 
 /// The sorts of problems: what a client decides by.
@@ -24,6 +25,7 @@ pub(crate) enum Sort {
     WrongMethod,
     Conflict,
     TooLarge,
+    Encoded,
     Invalid,
     InvalidArguments,
     Internal,
@@ -33,7 +35,7 @@ pub(crate) enum Sort {
 
 impl Sort {
     /// Every one, for the OpenAPI document.
-    pub(crate) const ALL: [Sort; 12] = [
+    pub(crate) const ALL: [Sort; 13] = [
         Sort::BadRequest,
         Sort::NotJson,
         Sort::UnknownTask,
@@ -41,6 +43,7 @@ impl Sort {
         Sort::WrongMethod,
         Sort::Conflict,
         Sort::TooLarge,
+        Sort::Encoded,
         Sort::Invalid,
         Sort::InvalidArguments,
         Sort::Internal,
@@ -57,6 +60,7 @@ impl Sort {
             Sort::WrongMethod => (405, "wrong-method", "The path has no such method"),
             Sort::Conflict => (409, "conflict", "The task's state forbids it"),
             Sort::TooLarge => (413, "too-large", "Too large"),
+            Sort::Encoded => (415, "encoded", "The body is encoded"),
             Sort::Invalid => (422, "invalid-request", "The request can't be carried out"),
             Sort::InvalidArguments => (
                 422,
@@ -119,8 +123,8 @@ impl Problem {
     }
 
     /// A body that isn't JSON: where, and why.
-    pub(crate) fn not_json(error: &serde_json::Error) -> Self {
-        Self::new(Sort::NotJson, format!("the body is no JSON: {error}"))
+    pub(crate) fn not_json(body: &[u8], error: &serde_json::Error) -> Self {
+        Self::new(Sort::NotJson, json::unreadable("the body", body, error))
             .with("line", error.line())
             .with("column", error.column())
     }

@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -11,16 +11,20 @@ use super::call::{self, OPTIONS};
 use super::problem::{Problem, Sort};
 use super::{Prefix, segment};
 use crate::app::App;
+use crate::failure::shortened;
+use crate::task::QUOTED;
 
 /// Sends the named task with the body's arguments and options.
 pub(super) async fn send(
     State(app): State<App>,
     prefix: Option<Extension<Prefix>>,
     name: Result<Path<String>, PathRejection>,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(unreadable_path)?;
     call::find(&app, &name)?;
+    plain(&headers)?;
     let body = body.map_err(|rejection| {
         if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
             Problem::body_too_large()
@@ -42,12 +46,27 @@ pub(super) async fn send(
     Ok(response)
 }
 
+/// Nothing is decompressed here: what a small body becomes would have no limit.
+fn plain(headers: &HeaderMap) -> Result<(), Problem> {
+    let codings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let coded = codings.into_iter().find(|coding| *coding != "identity");
+    match coded {
+        None => Ok(()),
+        Some(coding) => {
+            let coding = String::from_utf8_lossy(coding.as_bytes());
+            let coding = shortened(&coding, QUOTED);
+            let what = format!("the body's Content-Encoding is `{coding}`: send it as plain JSON");
+            Err(Problem::new(Sort::Encoded, what))
+        }
+    }
+}
+
 /// The body as the fields of an envelope. Nothing at all is a call without arguments.
 fn fields(name: String, body: &[u8]) -> Result<Map<String, Value>, Problem> {
     let body: Value = if body.iter().all(u8::is_ascii_whitespace) {
         Value::Object(Map::new())
     } else {
-        serde_json::from_slice(body).map_err(|error| Problem::not_json(&error))?
+        serde_json::from_slice(body).map_err(|error| Problem::not_json(body, &error))?
     };
     let Value::Object(mut body) = body else {
         let what = r#"the body must be an object such as {"args": [2, 3]}"#;
