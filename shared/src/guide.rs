@@ -17,6 +17,7 @@ macro_rules! guides {
             #![doc = "[lifecycle]: crate::guide::lifecycle"]
             #![doc = "[message]: crate::guide::message"]
             #![doc = "[senders]: crate::guide::senders"]
+            #![doc = "[promises]: crate::guide::promises"]
             #![doc = "[testing]: crate::guide::testing"]
             #![doc = "[deploy]: crate::guide::deploy"]
             #![doc = ""]
@@ -38,6 +39,8 @@ guides! {
     results: "results.md";
     /// The states of a task and the attributes of its record.
     lifecycle: "lifecycle.md";
+    /// What is promised, how it is checked, and what can't be promised.
+    promises: "promises.md";
     /// The envelope: what a message says.
     message: "message.md";
     /// Sending from AWS services and other languages.

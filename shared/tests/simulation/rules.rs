@@ -99,6 +99,40 @@ const SWITCHED: [Switched; 16] = [
     off(Rule::KeepOrder, Faults::all(), 20, Invariant::Order),
 ];
 
+#[test]
+fn the_guide_lists_the_switches() {
+    let guide = include_str!("../../docs/promises.md");
+    let rows: Vec<Vec<&str>> = guide
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split('|').map(str::trim).collect())
+        .collect();
+    let listed: Vec<[String; 3]> = rows
+        .iter()
+        .map(|row| {
+            [
+                row[0].trim_matches('`').into(),
+                row[2].into(),
+                row[3].into(),
+            ]
+        })
+        .collect();
+    let switched = SWITCHED.iter().map(|switched| {
+        let Switched {
+            rule,
+            seeds,
+            breaks,
+            ..
+        } = switched;
+        [
+            format!("{rule:?}"),
+            seeds.to_string(),
+            format!("{breaks:?}"),
+        ]
+    });
+    assert_eq!(listed, switched.collect::<Vec<_>>());
+}
+
 /// The first seed in which the switch is found, and all that was broken by then.
 fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
     let base = number("SEDANO_SIM_BASE").unwrap_or(0);
@@ -107,7 +141,7 @@ fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
     while start < base + switched.seeds {
         let seeds = start..(start + 20).min(base + switched.seeds);
         start = seeds.end;
-        let worlds = simulation("", switched.faults)
+        let worlds = simulation("", switched.faults, 1)
             .without(switched.rule)
             .seeds(seeds);
         let report = match switched.rule {

@@ -268,7 +268,8 @@ pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-pub(crate) fn simulation(test: &'static str, faults: Faults) -> Simulation {
+/// Worlds for a test: of the number asked for, one in `share`.
+pub(crate) fn simulation(test: &'static str, faults: Faults, share: u64) -> Simulation {
     let (base, worlds) = (number("SEDANO_SIM_BASE"), number("SEDANO_SIM_WORLDS"));
     let base = base.unwrap_or(0);
     Simulation::new(|| {
@@ -307,7 +308,7 @@ pub(crate) fn simulation(test: &'static str, faults: Faults) -> Simulation {
         ]
     })
     .faults(faults)
-    .seeds(base..base + worlds.unwrap_or(200))
+    .seeds(base..base + (worlds.unwrap_or(200) / share).max(2))
     .replay_with(move |seed| {
         format!(
             "SEDANO_SIM_SEED={seed} cargo test --no-default-features --features sim -p sedano \
