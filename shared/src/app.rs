@@ -408,14 +408,9 @@ fn check_limits(call: &Call, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Not one of the queues that failed messages go to.
-pub(crate) fn is_for_tasks(queue: &QueueName) -> bool {
-    ![QueueName::QUARANTINE, QueueName::DEAD_LETTERS].contains(&queue.as_str())
-}
-
 /// Tasks go to queues that are configured, and not to those that failed messages go to.
 pub(crate) fn known_queue(config: &Config, queue: &QueueName) -> Result<()> {
-    if !is_for_tasks(queue) {
+    if !queue.is_for_tasks() {
         let what = format!("`{queue}` takes messages from workers only; choose another queue");
         return Err(Error::new(ErrorKind::Invalid, what));
     }

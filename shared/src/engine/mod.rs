@@ -33,7 +33,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::app::is_for_tasks;
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
@@ -266,11 +265,16 @@ impl<'a> Batch<'a> {
         };
         let queues = &self.worker.app().config().queues;
         let home = message.queue.as_deref().map(QueueName::new);
-        let home = home.filter(|queue| queues.contains_key(queue) && is_for_tasks(queue));
-        let home = home.unwrap_or_else(|| match is_for_tasks(&delivery.queue) {
-            true => delivery.queue.clone(),
-            false => QueueName::new(QueueName::DEFAULT),
-        });
+        let places = [
+            home.as_ref(),
+            Some(&delivery.queue),
+            delivery.source.as_ref(),
+        ];
+        let mut places = places.into_iter().flatten();
+        let home = places
+            .find(|queue| queue.is_for_tasks() && queues.contains_key(queue))
+            .cloned()
+            .unwrap_or_else(|| QueueName::new(QueueName::DEFAULT));
         let owner = format!("{}/{place}", self.invocation.id);
         let mut job = Job {
             delivery,

@@ -112,21 +112,20 @@ pub(crate) fn read(
 }
 
 /// The queue of that name, where tasks may go to it.
-fn queue(app: &App, name: &str) -> Result<QueueName, Problem> {
-    let for_workers = [QueueName::QUARANTINE, QueueName::DEAD_LETTERS];
-    if for_workers.contains(&name) {
+pub(crate) fn queue(app: &App, name: &str) -> Result<QueueName, Problem> {
+    let queue = QueueName::new(name);
+    if !queue.is_for_tasks() {
         let what = format!("`{name}` takes messages from workers only; choose another queue");
         return Err(Problem::invalid("queue", what));
     }
-    let queue = QueueName::new(name);
     let queues = &app.config().queues;
     if queues.contains_key(&queue) {
         return Ok(queue);
     }
     let open = queues
         .keys()
-        .map(QueueName::as_str)
-        .filter(|name| !for_workers.contains(name));
+        .filter(|queue| queue.is_for_tasks())
+        .map(QueueName::as_str);
     let near = nearest(name, open);
     let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
     let problem = Problem::invalid("queue", format!("no queue is named `{name}`{hint}"));
