@@ -21,6 +21,7 @@ mod coalesce;
 mod company;
 mod decide;
 mod finish;
+mod outage;
 mod reroute;
 mod run;
 mod standing;
@@ -61,6 +62,7 @@ pub(crate) async fn handle(
     deliveries: &[Delivery],
     invocation: &Invocation,
 ) -> Vec<Disposition> {
+    let deliveries = &*outage::with_earlier_receives(deliveries);
     let lanes = lanes(deliveries);
     let batch = Batch::new(worker, invocation);
     let company = Company::of(lanes.len());
@@ -234,8 +236,7 @@ impl<'a> Batch<'a> {
         let (message_id, kind) = (&delivery.message_id, error.kind());
         tracing::error!(message_id, ?kind, %error, "handed back: {error:?}");
         if error.is_retryable() {
-            let doublings = delivery.receive_count.saturating_sub(1).min(4);
-            let pause = Duration::from_secs(5) * 2_u32.pow(doublings);
+            let pause = outage::pause(delivery);
             if let Err(error) = self.hide(delivery, pause).await {
                 tracing::warn!(message_id, %error, "comes again at its visibility timeout only");
             }
@@ -286,6 +287,9 @@ impl<'a> Batch<'a> {
         match self.attempt(&mut job, seat).await {
             // It could be read but not be written again with what a retry or a detour adds.
             Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
+            Err(error) if error.is_retryable() && outage::outlasts_receives(delivery) => {
+                self.send_anew(&job, error).await
+            }
             result => result,
         }
     }

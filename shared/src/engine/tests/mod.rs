@@ -6,6 +6,7 @@ mod death;
 mod edges;
 mod faults;
 mod order;
+mod outage;
 mod retry;
 mod time;
 
