@@ -55,6 +55,7 @@ pub mod beat;
 mod bind;
 mod config;
 mod context;
+mod dead_letters;
 mod engine;
 mod entropy;
 mod error;

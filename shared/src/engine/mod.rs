@@ -11,6 +11,9 @@
 //! 7. acknowledge, last of all: the message is the outbox. Whatever dies before, the message comes
 //!    again, and each step recognises what was done already
 //!
+//! A message of the queue `undelivered` isn't worked on but given up ([`reap`]): SQS has tried for long
+//! enough.
+//!
 //! Members of a batch run side by side and share their calls ([`coalesce`]); none waits for another.
 //! Members of one FIFO group run in order, and after one that isn't done the rest of its group is
 //! handed back, to come again when it does.
@@ -22,6 +25,7 @@ mod company;
 mod decide;
 mod finish;
 mod outage;
+mod reap;
 mod reroute;
 mod run;
 mod standing;
@@ -254,14 +258,7 @@ impl<'a> Batch<'a> {
         {
             Ok(message) => message,
             Err(error) => {
-                return self
-                    .dead_letter(
-                        delivery,
-                        delivery.body.clone(),
-                        "Undecodable",
-                        &error.to_string(),
-                    )
-                    .await;
+                return self.dead_body(delivery, &error).await;
             }
         };
         let queues = &self.worker.app().config().queues;
@@ -284,6 +281,9 @@ impl<'a> Batch<'a> {
             owner,
             alone: seat.is_alone(),
         };
+        if delivery.queue.is_undelivered() {
+            return self.reap(&mut job).await;
+        }
         match self.attempt(&mut job, seat).await {
             // It could be read but not be written again with what a retry or a detour adds.
             Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
@@ -298,7 +298,7 @@ impl<'a> Batch<'a> {
     async fn too_large(&self, job: &Job<'_>, error: &Error) -> Result<Disposition> {
         let failure = self.failure(job, "TooLarge", error.to_string());
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, "TooLarge", &failure.message).await,
+            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
             standing => self.refused(job, standing).await,
         }
     }

@@ -5,8 +5,10 @@ mod budget;
 mod death;
 mod edges;
 mod faults;
+mod mortal;
 mod order;
 mod outage;
+mod reap;
 mod retry;
 mod time;
 

@@ -143,6 +143,24 @@ async fn a_retry_has_no_part_in_the_receives_of_its_forerunner() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn on_a_fifo_queue_it_keeps_its_place_and_is_given_up_in_the_end() {
+    let mut config = Config::memory();
+    for name in ["jobs.fifo", "undelivered.fifo"] {
+        config.queues.insert(name.into(), "memory".to_owned());
+    }
+    let world = world(config, 3600);
+    let body = json!({"task": "add", "args": [2, 3], "id": "f"}).to_string();
+    world.send_body("jobs.fifo", body).await;
+    work(&world, &"jobs.fifo".into(), 1200).await;
+    assert!(world.messages("jobs.fifo").is_empty());
+    // The reaper, too, waits for the store.
+    work(&world, &"undelivered.fifo".into(), 4800).await;
+    assert_eq!(world.status("f").await, State::Failure);
+    assert!(world.messages("undelivered.fifo").is_empty());
+    assert_eq!(world.messages("dead-letters").len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_sending_fails_too_it_is_handed_back() {
     let mut config = Config::memory();
     let world = world(config.clone(), 3600);
