@@ -28,6 +28,7 @@
 //! | ask for its result | [`AsyncResult`], [`Record`]; guide: [results](guide::results) |
 //! | run it | [`Worker`], `lambda::run`; guide: [deploy](guide::deploy) |
 //! | send it by the clock | [`beat`] |
+//! | look after what failed for good | [`dead_letters`] |
 //! | test it | [`memory`]; guide: [testing](guide::testing) |
 //! | write a message by hand | [`Message`]; guide: [message](guide::message) |
 //!
@@ -55,7 +56,7 @@ pub mod beat;
 mod bind;
 mod config;
 mod context;
-mod dead_letters;
+pub mod dead_letters;
 mod engine;
 mod entropy;
 mod error;

@@ -19,6 +19,7 @@ pub(crate) mod field {
     pub(crate) const DUE_AT: &str = "due_at";
     pub(crate) const ERROR: &str = "error";
     pub(crate) const FINISHED_AT: &str = "finished_at";
+    pub(crate) const GENERATION: &str = "generation";
     pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const MESSAGE: &str = "message";
     pub(crate) const OWNER: &str = "owner";
@@ -124,6 +125,8 @@ pub struct Record {
     pub retries: u32,
     /// How many runs came before the current or last one.
     pub attempt: u32,
+    /// How often it was begun anew by hand, after it had failed for good.
+    pub generation: u32,
     /// The queue it was taken from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
@@ -177,6 +180,7 @@ impl Record {
             error: None,
             retries: 0,
             attempt: 0,
+            generation: 0,
             queue: None,
             started_at: None,
             finished_at: None,
@@ -213,6 +217,7 @@ impl Record {
             },
             retries: count(item, field::RETRIES),
             attempt: count(item, field::ATTEMPT),
+            generation: count(item, field::GENERATION),
             queue: reader.text(field::QUEUE),
             started_at: reader.instant(field::STARTED_AT)?,
             finished_at: reader.instant(field::FINISHED_AT)?,

@@ -9,6 +9,7 @@ mod mortal;
 mod order;
 mod outage;
 mod reap;
+mod redrive;
 mod retry;
 mod time;
 

@@ -247,3 +247,20 @@ async fn a_fifo_message_is_given_up_at_the_attempt_that_its_record_says() {
     assert_eq!(attribute(letter, "sedano-queue"), "jobs.fifo");
     assert_eq!(letter.group.as_deref(), Some("g"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn without_the_reapers_queue_sqs_moves_it_to_the_dead_letters() {
+    let mut config = Config::memory();
+    config.queues.remove(&QueueName::new("undelivered"));
+    let world = World::with(config);
+    let id = world.send("add", json!([2, 3])).await;
+    world.give_up("default", 10).await;
+    let listed = world.app().dead_letters();
+    let listed = listed.find(&id).await.unwrap().unwrap();
+    assert_eq!(
+        (listed.reason.as_str(), listed.error),
+        ("Undelivered", None)
+    );
+    assert_eq!(listed.task.as_deref(), Some("add"));
+    assert_eq!(listed.queue.as_deref(), Some("default"));
+}
