@@ -39,7 +39,7 @@
 //! | feature | |
 //! |---|---|
 //! | `aws` (default) | SQS, DynamoDB and EventBridge behind the [`ports`] |
-//! | `lambda` (default) | handlers for AWS Lambda: worker, producer, console, beat |
+//! | `lambda` (default) | handlers for AWS Lambda: worker, reaper, producer, console, beat |
 //! | `http` | the HTTP API as a router |
 //!
 //! Without any of them the library does not depend on AWS: only these adapters are missing.

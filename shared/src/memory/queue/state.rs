@@ -104,7 +104,7 @@ impl State {
 
     /// Adds a message that another queue gave up. It keeps its id, its count and when it was sent.
     pub(super) fn adopt(&mut self, seq: u64, message: Message, from: &QueueName, now: Timestamp) {
-        // As in SQS, the queue it was sent to stays its source however often it is moved.
+        // The first is the one that it was sent to.
         let source = message.source.clone().or_else(|| Some(from.clone()));
         self.insert(
             seq,
