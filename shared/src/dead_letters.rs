@@ -145,6 +145,7 @@ impl DeadLetter {
 /// Which dead letters are meant: those that fit everything that is said.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Selection {
+    letters: BTreeSet<String>,
     ids: BTreeSet<String>,
     task: Option<String>,
     reason: Option<String>,
@@ -162,6 +163,14 @@ impl Selection {
     #[must_use]
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.ids.insert(id.into());
+        self
+    }
+
+    /// The one with this id of its own, or with one said before. When all of these are met, the walk
+    /// through the others ends.
+    #[must_use]
+    pub fn letter(mut self, id: impl Into<String>) -> Self {
+        self.letters.insert(id.into());
         self
     }
 
@@ -200,7 +209,8 @@ impl Selection {
             .flatten()
             .any(|id| self.ids.contains(id))
         };
-        (self.ids.is_empty() || named())
+        (self.letters.is_empty() || self.letters.contains(&letter.id))
+            && (self.ids.is_empty() || named())
             && is(&self.task, letter.task.as_deref())
             && is(&self.reason, Some(&letter.reason))
             && self
@@ -384,16 +394,18 @@ impl DeadLetters {
                 Ok(None) => break Ok(met),
                 Err(error) => break Err(error),
             };
-            let task = held.letter.task_id.clone();
-            if task.is_some_and(|task| !tasks.insert(task)) {
-                scan.pass_over(held);
-                continue;
-            }
-            if met > 0 {
+            let twice = match &held.letter.task_id {
+                Some(task) => !tasks.insert(task.clone()),
+                None => false,
+            };
+            if met > 0 && !twice {
                 self.app.ports().clock.sleep(pause).await;
             }
             met += 1;
-            let redriven = self.redrive_held(&held, &Edit::default()).await;
+            let redriven = match twice {
+                true => Err(just_redriven(&held.letter)),
+                false => self.redrive_held(&held, &Edit::default()).await,
+            };
             let stays = redriven.is_err();
             each(&held.letter, redriven);
             if stays {
@@ -582,6 +594,14 @@ impl DeadLetters {
     }
 }
 
+/// It came back meanwhile, or there was more than one.
+fn just_redriven(letter: &DeadLetter) -> Error {
+    let task = letter.task_id.as_deref().unwrap_or_default();
+    let what =
+        format!("another dead letter of task {task} was redriven just now: look again later");
+    Error::new(ErrorKind::Conflict, what)
+}
+
 /// What is to be done with the message.
 struct Plan {
     send: bool,
@@ -647,7 +667,7 @@ struct Scan<'a> {
     queues: VecDeque<QueueName>,
     received: VecDeque<Delivery>,
     seen: BTreeSet<String>,
-    /// Of the ids that were asked for, those met as a letter's own.
+    /// How many of the letters that were asked for were met.
     met: usize,
     passed_over: Vec<(QueueName, Receipt)>,
 }
@@ -683,8 +703,8 @@ impl<'a> Scan<'a> {
         // A receive that doesn't wait asks a part of SQS's servers only.
         const WAIT: Duration = Duration::from_secs(1);
         loop {
-            let all_met = !self.selection.ids.is_empty() && self.met == self.selection.ids.len();
-            if all_met {
+            let wanted = self.selection.letters.len();
+            if wanted > 0 && self.met == wanted {
                 return Ok(None);
             }
             while let Some(delivery) = self.received.pop_front() {
@@ -692,7 +712,7 @@ impl<'a> Scan<'a> {
                 if self.seen.insert(delivery.message_id.clone()) {
                     let letter = DeadLetter::of(delivery);
                     if self.selection.fits(&letter, self.app.now()) {
-                        self.met += usize::from(self.selection.ids.contains(&letter.id));
+                        self.met += 1;
                         return Ok(Some(Held {
                             letter,
                             queue,

@@ -253,6 +253,41 @@ async fn many_are_redriven_at_a_rate_and_none_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn of_two_letters_of_one_task_the_second_waits() {
+    let world = World::new();
+    let body = json!({"task": "answer", "args": ["reject"], "id": "r"}).to_string();
+    world.send_body("default", body).await;
+    // Its process dies after the letter is sent: the message comes again, and makes it good.
+    let deliveries = world.receive("default").await;
+    world.worker.handle(&deliveries, &world.invocation()).await;
+    world.pass(91).await;
+    world.step("default").await;
+    assert_eq!(world.messages("dead-letters").len(), 2);
+    let mut answers = Vec::new();
+    let letters = world.letters();
+    let all = Selection::all();
+    let each = |letter: &DeadLetter, done: crate::Result<Redriven>| {
+        answers.push((letter.id.clone(), done.is_ok()));
+    };
+    letters
+        .redrive_all(&all, Duration::ZERO, each)
+        .await
+        .unwrap();
+    assert_eq!(
+        answers.iter().map(|(_, sent)| *sent).collect::<Vec<_>>(),
+        [true, false]
+    );
+    assert_eq!(world.messages("default").len(), 1);
+    let second = Selection::all().letter(&answers[1].0);
+    assert_eq!(letters.list(&second, 9).await.unwrap().len(), 1);
+    // Redriven while its twin's message waits, it helps.
+    let again = world.redrive("r").await;
+    assert_eq!((again.sent, again.generation), (true, 1));
+    world.step("default").await;
+    assert_eq!(world.record("r").await.attempts.len(), 2, "one run more");
+}
+
+#[tokio::test(start_paused = true)]
 async fn letters_are_chosen_by_task_reason_id_and_age() {
     let world = World::new();
     let id = world.rejected().await;
