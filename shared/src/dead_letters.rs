@@ -387,6 +387,7 @@ impl DeadLetters {
         mut each: impl FnMut(&DeadLetter, Result<Redriven>) + Send,
     ) -> Result<usize> {
         let mut scan = Scan::new(&self.app, selection)?;
+        scan.at_once = within_their_time(pause);
         let (mut tasks, mut met) = (BTreeSet::new(), 0);
         let ended = loop {
             let held = match scan.next().await {
@@ -594,6 +595,13 @@ impl DeadLetters {
     }
 }
 
+/// How many may be received together, if the last of them is to be worked on while it is still hidden.
+fn within_their_time(pause: Duration) -> usize {
+    const HIDDEN: Duration = Duration::from_secs(30);
+    let fitting = HIDDEN.as_millis() / pause.as_millis().max(1);
+    usize::try_from(fitting).map_or(BATCH_ENTRIES, |fitting| fitting.clamp(1, BATCH_ENTRIES))
+}
+
 /// It came back meanwhile, or there was more than one.
 fn just_redriven(letter: &DeadLetter) -> Error {
     let task = letter.task_id.as_deref().unwrap_or_default();
@@ -670,6 +678,8 @@ struct Scan<'a> {
     /// How many of the letters that were asked for were met.
     met: usize,
     passed_over: Vec<(QueueName, Receipt)>,
+    /// How many are received in one call.
+    at_once: usize,
 }
 
 impl<'a> Scan<'a> {
@@ -691,6 +701,7 @@ impl<'a> Scan<'a> {
             seen: BTreeSet::new(),
             met: 0,
             passed_over: Vec::new(),
+            at_once: BATCH_ENTRIES,
         })
     }
 
@@ -709,29 +720,47 @@ impl<'a> Scan<'a> {
             }
             while let Some(delivery) = self.received.pop_front() {
                 let (queue, receipt) = (delivery.queue.clone(), delivery.receipt.clone());
-                if self.seen.insert(delivery.message_id.clone()) {
-                    let letter = DeadLetter::of(delivery);
-                    if self.selection.fits(&letter, self.app.now()) {
-                        self.met += 1;
-                        return Ok(Some(Held {
-                            letter,
-                            queue,
-                            receipt,
-                        }));
-                    }
+                self.seen.insert(delivery.message_id.clone());
+                let letter = DeadLetter::of(delivery);
+                if self.selection.fits(&letter, self.app.now()) {
+                    self.met += 1;
+                    return Ok(Some(Held {
+                        letter,
+                        queue,
+                        receipt,
+                    }));
                 }
                 self.passed_over.push((queue, receipt));
             }
-            let Some(queue) = self.queues.front() else {
+            let Some(queue) = self.queues.front().cloned() else {
                 return Ok(None);
             };
             let port = &self.app.ports().queue;
-            let batch = port.receive(queue, BATCH_ENTRIES, WAIT).await?;
-            // Nothing new: what was hidden first is coming again.
-            if batch.iter().all(|one| self.seen.contains(&one.message_id)) {
+            let batch = port.receive(&queue, self.at_once, WAIT).await?;
+            if batch.is_empty() {
                 self.queues.pop_front();
             }
-            self.received.extend(batch);
+            self.sort(batch).await;
+        }
+    }
+
+    /// What was passed over long ago comes again: hidden for longer, it doesn't stand before the others.
+    async fn sort(&mut self, batch: Vec<Delivery>) {
+        const AWHILE: Duration = Duration::from_secs(900);
+        let mut again = Vec::new();
+        for delivery in batch {
+            if self.seen.contains(&delivery.message_id) {
+                let (queue, receipt) = (delivery.queue, delivery.receipt);
+                again.push((queue.clone(), receipt.clone(), AWHILE, ()));
+                self.passed_over.push((queue, receipt));
+            } else {
+                self.received.push_back(delivery);
+            }
+        }
+        for ((), hidden) in batches::hide(&*self.app.ports().queue, again).await {
+            if let Err(error) = hidden {
+                tracing::debug!(%error, "a dead letter will be met once more");
+            }
         }
     }
 

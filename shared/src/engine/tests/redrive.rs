@@ -253,6 +253,29 @@ async fn many_are_redriven_at_a_rate_and_none_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn at_a_slow_rate_what_is_passed_over_stands_in_nobodys_way() {
+    let world = World::new();
+    for _ in 0..30 {
+        world.send_body("default", "{oops").await;
+    }
+    while !world.step("default").await.is_empty() {}
+    let mut rejected = Vec::new();
+    for _ in 0..5 {
+        rejected.push(world.rejected().await);
+    }
+    let start = world.app().now();
+    let all = Selection::all().reason("Rejected");
+    let pause = Duration::from_secs(60);
+    let each = |_: &DeadLetter, done: crate::Result<Redriven>| assert!(done.is_ok());
+    let met = world.letters().redrive_all(&all, pause, each).await;
+    assert_eq!(met.unwrap(), 5);
+    assert!(world.app().now().since(start) >= pause * 4);
+    assert_eq!(world.messages("default").len(), 5);
+    let left = world.letters().list(&Selection::all(), 99).await.unwrap();
+    assert_eq!(left.len(), 30, "all of them visible again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_letters_of_one_task_the_second_waits() {
     let world = World::new();
     let body = json!({"task": "answer", "args": ["reject"], "id": "r"}).to_string();
