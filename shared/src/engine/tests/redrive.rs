@@ -253,6 +253,35 @@ async fn many_are_redriven_at_a_rate_and_none_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn it_goes_back_to_its_fifo_queue_and_group_or_where_it_is_told_to() {
+    let mut config = Config::memory();
+    config
+        .queues
+        .insert("jobs.fifo".into(), "memory".to_owned());
+    let world = World::with(config);
+    let body = json!({"task": "answer", "args": ["reject"], "id": "f"}).to_string();
+    world.send_body("jobs.fifo", body).await;
+    world.step("jobs.fifo").await;
+    world.redrive("f").await;
+    let again = &world.messages("jobs.fifo")[0];
+    assert_eq!(again.group.as_deref(), Some("g"));
+    world.step("jobs.fifo").await;
+    assert_eq!(world.record("f").await.generation, 1);
+    let elsewhere = Edit::default().queue("default");
+    world.letters().redrive("f", &elsewhere).await.unwrap();
+    assert_eq!(world.messages("default").len(), 1);
+    assert_eq!(world.record("f").await.queue.as_deref(), Some("default"));
+    world.step("default").await;
+    for queue in ["quarantine", "undelivered", "nowhere"] {
+        let edit = Edit::default().queue(queue);
+        assert!(
+            world.letters().redrive("f", &edit).await.is_err(),
+            "{queue}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn at_a_slow_rate_what_is_passed_over_stands_in_nobodys_way() {
     let world = World::new();
     for _ in 0..30 {
