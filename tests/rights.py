@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
-FUNCTIONS = ("beat", "console", "consumer", "producer")
+FUNCTIONS = ("beat", "console", "consumer", "producer", "reaper")
 
 # IAM knows no batch operations: who may do one may do many.
 # https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html

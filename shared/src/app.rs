@@ -386,11 +386,6 @@ fn check_limits(call: &Call, options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// Not one of the queues that failed messages go to.
-pub(crate) fn is_for_tasks(queue: &QueueName) -> bool {
-    ![QueueName::QUARANTINE, QueueName::DEAD_LETTERS].contains(&queue.as_str())
-}
-
 /// Why tasks can't go to a queue.
 pub(crate) enum NotForTasks<'a> {
     /// It is one of those that failed messages go to; what to say of it.
@@ -404,14 +399,14 @@ pub(crate) fn check_queue<'a>(
     config: &'a Config,
     queue: &QueueName,
 ) -> std::result::Result<(), NotForTasks<'a>> {
-    if !is_for_tasks(queue) {
+    if !queue.is_for_tasks() {
         let what = format!("`{queue}` takes messages from workers only; choose another queue");
         return Err(NotForTasks::WorkersOnly(what));
     }
     if config.queues.contains_key(queue) {
         return Ok(());
     }
-    let open = config.queues.keys().filter(|queue| is_for_tasks(queue));
+    let open = config.queues.keys().filter(|queue| queue.is_for_tasks());
     let near = nearest(queue.as_str(), open.map(QueueName::as_str));
     Err(NotForTasks::Unknown(near))
 }

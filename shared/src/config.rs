@@ -10,7 +10,7 @@ use crate::ports::QueueName;
 ///
 /// | variable | what it says | default |
 /// |---|---|---|
-/// | `SEDANO_QUEUES` | JSON object: queue name → URL; `default` must exist, `quarantine` and `dead-letters` should | required |
+/// | `SEDANO_QUEUES` | JSON object: queue name → URL; `default` must exist, `quarantine`, `undelivered` and `dead-letters` should | required |
 /// | `SEDANO_RESULTS_TABLE` | the table of results | required |
 /// | `SEDANO_STATE_TABLE` | the table of bookkeeping | required |
 /// | `SEDANO_RESULT_EXPIRES` | seconds a final record is kept | 86400 |
@@ -47,11 +47,12 @@ pub enum StoreWrites {
 }
 
 impl Config {
-    /// Settings for ports in memory: the three queues and the defaults.
+    /// Settings for ports in memory: the four queues and the defaults.
     pub fn memory() -> Self {
         let queues = [
             QueueName::DEFAULT,
             QueueName::QUARANTINE,
+            QueueName::UNDELIVERED,
             QueueName::DEAD_LETTERS,
         ];
         Self {
@@ -65,6 +66,16 @@ impl Config {
             visibility_timeout: None,
             store_writes: StoreWrites::Batch,
         }
+    }
+
+    /// The queue with this ARN: its last part is the last part of the queue's URL too.
+    #[cfg(feature = "aws")]
+    pub(crate) fn queue_by_arn(&self, arn: &str) -> Option<&QueueName> {
+        let wanted = arn.rsplit(':').next();
+        let mut queues = self.queues.iter();
+        queues
+            .find(|(_, url)| url.rsplit('/').next() == wanted)
+            .map(|(name, _)| name)
     }
 
     /// The settings in the process's environment.

@@ -28,6 +28,7 @@
 //! | ask for its result | [`AsyncResult`], [`Record`]; guide: [results](guide::results) |
 //! | run it | [`Worker`], `lambda::run`; guide: [deploy](guide::deploy) |
 //! | send it by the clock | [`beat`] |
+//! | look after what failed for good | [`dead_letters`] |
 //! | test it | [`memory`], `sim`; guide: [testing](guide::testing) |
 //! | write a message by hand | [`Message`]; guide: [message](guide::message) |
 //!
@@ -38,7 +39,7 @@
 //! | feature | |
 //! |---|---|
 //! | `aws` (default) | SQS, DynamoDB and EventBridge behind the [`ports`] |
-//! | `lambda` (default) | handlers for AWS Lambda: worker, producer, console, beat |
+//! | `lambda` (default) | handlers for AWS Lambda: worker, reaper, producer, console, beat |
 //! | `http` | the HTTP API as a router |
 //! | `sim` | worlds of tasks behind seeded faults, in virtual time |
 //!
@@ -57,6 +58,7 @@ mod bind;
 mod checkpoint;
 mod config;
 mod context;
+pub mod dead_letters;
 mod engine;
 mod entropy;
 mod error;

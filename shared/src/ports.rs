@@ -138,6 +138,8 @@ impl QueueName {
     pub const QUARANTINE: &'static str = "quarantine";
     /// The queue of messages that no worker will take again.
     pub const DEAD_LETTERS: &'static str = "dead-letters";
+    /// The queue of messages that SQS gave up, on their way to the dead letters; the reaper reads it.
+    pub const UNDELIVERED: &'static str = "undelivered";
 
     /// A name. Any text: whether the queue exists shows when it is used.
     pub fn new(name: impl AsRef<str>) -> Self {
@@ -152,6 +154,26 @@ impl QueueName {
     /// Whether order within a message group is kept and duplicates within five minutes are dropped.
     pub fn is_fifo(&self) -> bool {
         self.0.ends_with(".fifo")
+    }
+
+    /// Whether the messages in it were given up by SQS.
+    pub(crate) fn is_undelivered(&self) -> bool {
+        self.standard() == Self::UNDELIVERED
+    }
+
+    /// Whether the messages in it are dead letters.
+    pub(crate) fn is_dead_letters(&self) -> bool {
+        self.standard() == Self::DEAD_LETTERS
+    }
+
+    /// Whether tasks may be sent to it: not one of the queues that failed messages go to.
+    pub(crate) fn is_for_tasks(&self) -> bool {
+        self.standard() != Self::QUARANTINE && !self.is_undelivered() && !self.is_dead_letters()
+    }
+
+    /// What SQS gives up in a FIFO queue goes to a FIFO queue, whose name differs by its ending.
+    fn standard(&self) -> &str {
+        self.0.strip_suffix(".fifo").unwrap_or(&self.0)
     }
 }
 
@@ -235,6 +257,8 @@ pub struct Delivery {
     pub sent_at: Timestamp,
     /// The message group, if it has one.
     pub group: Option<String>,
+    /// The queue that SQS moved it here from after too many receives, where that is known.
+    pub source: Option<QueueName>,
 }
 
 /// A handle on one delivery; it lapses when the message is received again.

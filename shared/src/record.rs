@@ -22,6 +22,7 @@ pub(crate) mod field {
     pub(crate) const DUE_AT: &str = "due_at";
     pub(crate) const ERROR: &str = "error";
     pub(crate) const FINISHED_AT: &str = "finished_at";
+    pub(crate) const GENERATION: &str = "generation";
     pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const MESSAGE: &str = "message";
     pub(crate) const OWNER: &str = "owner";
@@ -92,7 +93,7 @@ impl State {
 
     /// The steps a record may take, as [lifecycle](crate::guide::lifecycle) draws them. From a state
     /// to itself counts only where it is listed: another claim of a task whose process died.
-    pub const STEPS: [(State, State); 12] = [
+    pub const STEPS: [(State, State); 13] = [
         (State::Pending, State::Started),
         (State::Pending, State::Failure),
         (State::Pending, State::Revoked),
@@ -106,6 +107,8 @@ impl State {
         (State::Retry, State::Started),
         (State::Retry, State::Failure),
         (State::Retry, State::Revoked),
+        // By hand only: a new generation.
+        (State::Failure, State::Retry),
     ];
 
     /// Whether a record may go from this state to that in one step. A task marked
@@ -153,6 +156,8 @@ pub struct Record {
     pub retries: u32,
     /// How many runs came before the current or last one.
     pub attempt: u32,
+    /// How often it was begun anew by hand, after it had failed for good.
+    pub generation: u32,
     /// The queue it was taken from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub queue: Option<String>,
@@ -206,6 +211,7 @@ impl Record {
             error: None,
             retries: 0,
             attempt: 0,
+            generation: 0,
             queue: None,
             started_at: None,
             finished_at: None,
@@ -242,6 +248,7 @@ impl Record {
             },
             retries: count(item, field::RETRIES),
             attempt: count(item, field::ATTEMPT),
+            generation: count(item, field::GENERATION),
             queue: reader.text(field::QUEUE),
             started_at: reader.instant(field::STARTED_AT)?,
             finished_at: reader.instant(field::FINISHED_AT)?,

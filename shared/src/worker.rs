@@ -145,7 +145,8 @@ impl Worker {
     }
 
     /// Works on a batch of at most a few thousand messages of one queue; one disposition for each, in
-    /// order. Never fails: what can't be done now is handed back.
+    /// order. Never fails: what can't be done now is handed back. Messages of the queue `undelivered` are
+    /// given up instead of run.
     pub async fn handle(
         &self,
         deliveries: &[Delivery],

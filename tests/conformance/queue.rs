@@ -40,6 +40,7 @@ cases![
     hidden_for_over_twelve_hours_is_refused,
     what_is_not_in_flight_cannot_be_hidden,
     received_too_often_it_becomes_a_dead_letter,
+    what_is_given_up_names_the_queue_it_was_sent_to,
     depth_tells_visible_in_flight_and_delayed,
     an_unknown_name_is_not_found,
     a_queue_that_is_gone_is_not_found,
@@ -522,6 +523,23 @@ async fn received_too_often_it_becomes_a_dead_letter(world: World) {
     );
     assert_eq!(letter.message_id, ids[0]);
     assert_eq!(queue.depth(&name).await.unwrap(), Depth::default());
+}
+
+async fn what_is_given_up_names_the_queue_it_was_sent_to(world: World) {
+    let settings = QueueSettings {
+        max_receive_count: 1,
+        dead_letter_queue: Some("given-up".into()),
+        ..visibility(1)
+    };
+    let queue = world
+        .queues(&[("given-up", visibility(30)), ("q", settings)])
+        .await;
+    let [name, given_up] = ["q", "given-up"].map(QueueName::new);
+    send(&*queue, &name, vec![Outgoing::new("poison")]).await;
+    assert_eq!(receive_one(&*queue, &name).await.source, None);
+    let second = queue.receive(&name, 10, SECOND * 2).await.unwrap();
+    assert!(second.is_empty(), "once is allowed");
+    assert_eq!(receive_one(&*queue, &given_up).await.source, Some(name));
 }
 
 async fn depth_tells_visible_in_flight_and_delayed(world: World) {

@@ -47,7 +47,7 @@ def test_a_failure_is_told_by_the_exit_code(sedano):
 def test_queues_and_rules_are_read(sedano, stack):
     queues = sedano("queues")
     assert queues.returncode == 0, queues.stderr
-    assert {"default", "quarantine", "dead-letters"} <= set(json.dumps(queues.stdout).replace("\\", "").split('"'))
+    assert {"default", "quarantine", "undelivered", "dead-letters"} <= set(json.dumps(queues.stdout).replace("\\", "").split('"'))
     plan = sedano("beat", "sync", "--dry-run")
     assert plan.returncode == 0, plan.stderr
     read = json.loads(plan.stdout)

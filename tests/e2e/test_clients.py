@@ -66,3 +66,19 @@ def test_a_reader_reads_and_does_nothing_else(stack, policies, new_id):
     assert refused(dynamodb.put_item, TableName=table, Item={"id": {"S": task_id}})
     assert stack.http("POST", "/tasks/add", {"args": [2, 3]}, keys=keys)[0] == 403
     assert stack.http("POST", f"/tasks/{task_id}/revoke", keys=keys)[0] == 403
+
+
+def test_an_operator_looks_after_dead_letters_and_does_nothing_else(stack, policies, new_id):
+    keys = keys_of_a_user_with(stack, policies["OperatorPolicyArn"], "operator")
+    sqs, dynamodb = stack.client("sqs", keys=keys), stack.client("dynamodb", keys=keys)
+    letters, table, task_id = stack.outputs["DeadLetterQueueUrl"], stack.outputs["ResultsTableName"], new_id("operator")
+    sqs.receive_message(QueueUrl=letters, VisibilityTimeout=0)
+    assert dynamodb.get_item(TableName=table, Key={"id": {"S": task_id}}).get("Item") is None
+    assert stack.http("GET", "/dead-letters?limit=1", keys=keys)[0] == 200
+    assert stack.http("DELETE", f"/dead-letters/{task_id}", keys=keys)[0] == 404
+
+    assert refused(sqs.receive_message, QueueUrl=stack.outputs["DefaultQueueUrl"])
+    assert refused(sqs.send_message, QueueUrl=letters, MessageBody="{}")
+    assert refused(dynamodb.put_item, TableName=table, Item={"id": {"S": task_id}})
+    assert stack.http("POST", "/tasks/add", {"args": [2, 3]}, keys=keys)[0] == 403
+    assert stack.http("GET", f"/tasks/{task_id}", keys=keys)[0] == 403

@@ -29,7 +29,9 @@ UNUSED = {
     "beat": {
         ("sqs:SendMessage", "DefaultQueue"): "its entry is due every five minutes, which a short run may miss",
     },
-    "console": {},
+    "console": {
+        ("sqs:ChangeMessageVisibility", "DeadLetterQueue"): "what it looked at is shown again, if nothing else is there",
+    },
     "consumer": {
         ("sqs:ReceiveMessage", "DefaultQueue"): "the event source mapping's",
         ("sqs:ReceiveMessage", "QuarantineQueue"): "the event source mapping's",
@@ -40,6 +42,14 @@ UNUSED = {
         ("sqs:ChangeMessageVisibility", "QuarantineQueue"): "a lease held by a live worker is met there too",
     },
     "producer": {},
+    "reaper": {
+        ("sqs:ReceiveMessage", "UndeliveredQueue"): "the event source mapping's",
+        ("sqs:DeleteMessage", "UndeliveredQueue"): "the event source mapping's",
+        ("sqs:GetQueueAttributes", "UndeliveredQueue"): "the event source mapping's",
+        ("sqs:ChangeMessageVisibility", "UndeliveredQueue"): "a lease held by a live worker is met there too",
+        ("sqs:SendMessage", "DefaultQueue"): "a recorded retry whose message was lost is sent again",
+        ("dynamodb:PutItem", "ResultsTable"): "in place of a record past its time",
+    },
 }
 
 # Operations that are linked in with the ports and never called by the function.
@@ -49,11 +59,13 @@ _BUS = ("AWSEvents.ListRules", "AWSEvents.ListTargetsByRule")
 NEVER_CALLED = {
     "beat": {*_QUEUE_READS, *_BUS, "AmazonSQS.GetQueueAttributes", "DynamoDB_20120810.DeleteItem",
              "DynamoDB_20120810.Query", "DynamoDB_20120810.BatchExecuteStatement"},
-    "console": {*_QUEUE_READS, *_BUS, "AmazonSQS.SendMessageBatch", "DynamoDB_20120810.PutItem",
-                "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query", "DynamoDB_20120810.BatchExecuteStatement"},
+    "console": {*_BUS, "DynamoDB_20120810.PutItem", "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query",
+                "DynamoDB_20120810.BatchExecuteStatement"},
     "consumer": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query"},
     "producer": {*_QUEUE_READS, *_STORE_WRITES, *_BUS, "DynamoDB_20120810.GetItem", "DynamoDB_20120810.DeleteItem",
                  "DynamoDB_20120810.Query"},
+    "reaper": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query",
+               "DynamoDB_20120810.BatchExecuteStatement"},
 }
 
 

@@ -11,7 +11,7 @@ from e2e.emulator import clean_environment, free_port
 
 REQUIRED = ("SEDANO_QUEUES", "SEDANO_RESULTS_TABLE", "SEDANO_STATE_TABLE")
 SETTINGS = {
-    "SEDANO_QUEUES": json.dumps({name: f"http://localhost/0/{name}" for name in ("default", "quarantine", "dead-letters")}),
+    "SEDANO_QUEUES": json.dumps({name: f"http://localhost/0/{name}" for name in ("default", "quarantine", "undelivered", "dead-letters")}),
     "SEDANO_RESULTS_TABLE": "results",
     "SEDANO_STATE_TABLE": "state",
 }
@@ -32,7 +32,7 @@ def start(function: str, settings: dict[str, str]) -> subprocess.CompletedProces
 
 
 @pytest.mark.usefixtures("built")
-@pytest.mark.parametrize("function", ["Beat", "Console", "Consumer", "Producer"])
+@pytest.mark.parametrize("function", ["Beat", "Console", "Consumer", "Producer", "Reaper"])
 @pytest.mark.parametrize("missing", REQUIRED)
 def test_a_missing_setting_is_named(function, missing):
     done = start(function, {name: value for name, value in SETTINGS.items() if name != missing})

@@ -10,6 +10,7 @@ TEMPLATE = template()
 RESOURCES = TEMPLATE["Resources"]
 PARAMETERS = TEMPLATE["Parameters"]
 SOURCES = ("DefaultQueue", "QuarantineQueue")
+QUEUES = (*SOURCES, "UndeliveredQueue", "DeadLetterQueue")
 
 
 def of_type(kind: str) -> dict[str, dict]:
@@ -36,7 +37,7 @@ def sqs_events() -> dict[str, dict]:
 
 def test_batches_are_answered_message_by_message():
     events = sqs_events()
-    assert set(events) == set(SOURCES)
+    assert set(events) == {*SOURCES, "UndeliveredQueue"}
     assert all(event["FunctionResponseTypes"] == ["ReportBatchItemFailures"] for event in events.values())
     # A filter drops what isn't JSON; a window makes a lone message wait 20 s.
     assert not any({"FilterCriteria", "MaximumBatchingWindowInSeconds"} & set(event) for event in events.values())
@@ -44,6 +45,15 @@ def test_batches_are_answered_message_by_message():
 
 def test_in_quarantine_each_is_alone():
     assert sqs_events()["QuarantineQueue"]["BatchSize"] == 1
+
+
+def test_the_reaper_takes_what_is_undelivered():
+    assert sqs_events()["UndeliveredQueue"] == {
+        "Queue": arn("UndeliveredQueue"), "BatchSize": 10, "FunctionResponseTypes": ["ReportBatchItemFailures"],
+    }
+    assert "Undelivered" in RESOURCES["ReaperFunction"]["Properties"]["Events"]
+    hidden = RESOURCES["UndeliveredQueue"]["Properties"]["VisibilityTimeout"]
+    assert hidden > RESOURCES["ReaperFunction"]["Properties"]["Timeout"]
 
 
 def test_batches_are_no_larger_than_needs_no_window():
@@ -61,23 +71,33 @@ def test_a_message_stays_hidden_for_as_long_as_its_function_may_run():
 
 def test_dead_letters_outlive_their_sources():
     # A standard queue keeps the original time of sending when it moves a message.
-    properties = {name: RESOURCES[name]["Properties"] for name in (*SOURCES, "DeadLetterQueue")}
-    assert properties["DeadLetterQueue"]["MessageRetentionPeriod"] == 14 * 86_400
-    for name, receives in zip(SOURCES, (10, 20), strict=True):
-        assert properties[name]["MessageRetentionPeriod"] == 4 * 86_400
-        redrive = properties[name]["RedrivePolicy"]
-        assert redrive == {"deadLetterTargetArn": arn("DeadLetterQueue"), "maxReceiveCount": receives}
+    properties = {name: RESOURCES[name]["Properties"] for name in QUEUES}
+    for name in ("UndeliveredQueue", "DeadLetterQueue"):
+        assert properties[name]["MessageRetentionPeriod"] == 14 * 86_400
+    assert all(properties[name]["MessageRetentionPeriod"] == 4 * 86_400 for name in SOURCES)
 
 
-def test_only_the_sources_may_redrive_to_the_dead_letters():
-    allow = RESOURCES["DeadLetterQueue"]["Properties"]["RedriveAllowPolicy"]
+def test_what_is_received_too_often_goes_to_the_reaper_and_only_then_to_the_dead_letters():
+    redrives = {name: RESOURCES[name]["Properties"].get("RedrivePolicy") for name in QUEUES}
+    assert redrives == {
+        "DefaultQueue": {"deadLetterTargetArn": arn("UndeliveredQueue"), "maxReceiveCount": 10},
+        "QuarantineQueue": {"deadLetterTargetArn": arn("UndeliveredQueue"), "maxReceiveCount": 20},
+        # More than a message may bring along, by far.
+        "UndeliveredQueue": {"deadLetterTargetArn": arn("DeadLetterQueue"), "maxReceiveCount": 50},
+        "DeadLetterQueue": None,
+    }
+
+
+@pytest.mark.parametrize(("queue", "sources"), [("UndeliveredQueue", SOURCES), ("DeadLetterQueue", ("UndeliveredQueue",))])
+def test_only_its_sources_may_redrive_to_a_queue(queue, sources):
+    allow = RESOURCES[queue]["Properties"]["RedriveAllowPolicy"]
     assert allow["redrivePermission"] == "byQueue"
     here = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:"
     named = {source["Fn::Sub"].removeprefix(here) for source in allow["sourceQueueArns"]}
-    assert named == {RESOURCES[queue]["Properties"]["QueueName"]["Fn::Sub"] for queue in SOURCES}
+    assert named == {RESOURCES[source]["Properties"]["QueueName"]["Fn::Sub"] for source in sources}
 
 
-@pytest.mark.parametrize("queue", (*SOURCES, "DeadLetterQueue"))
+@pytest.mark.parametrize("queue", QUEUES)
 def test_queues_are_encrypted_and_refuse_plain_http(queue):
     assert RESOURCES[queue]["Properties"]["SqsManagedSseEnabled"] is True
     document = RESOURCES[f"{queue}Policy"]["Properties"]["PolicyDocument"]
@@ -105,6 +125,11 @@ def test_queues_let_in_each_rule_that_sends_to_them():
                     for source in _list(one["Condition"]["ArnEquals"]["aws:SourceArn"])
                 ]
                 assert arn(name) in allowed, (name, queue)
+
+
+def test_what_a_rule_cannot_deliver_goes_to_the_reaper():
+    for rule in of_type("AWS::Events::Rule").values():
+        assert [target["DeadLetterConfig"]["Arn"] for target in rule["Targets"]] == [arn("UndeliveredQueue")]
 
 
 def test_the_native_rule_writes_a_message_with_an_id_for_each_due_time():
@@ -150,7 +175,8 @@ def test_settings_name_every_queue():
     variables = TEMPLATE["Globals"]["Function"]["Environment"]["Variables"]
     queues = json.loads(variables["SEDANO_QUEUES"]["Fn::Sub"])
     assert queues == {
-        "default": "${DefaultQueue}", "quarantine": "${QuarantineQueue}", "dead-letters": "${DeadLetterQueue}",
+        "default": "${DefaultQueue}", "quarantine": "${QuarantineQueue}",
+        "undelivered": "${UndeliveredQueue}", "dead-letters": "${DeadLetterQueue}",
     }
     assert variables["SEDANO_RESULTS_TABLE"] == {"Ref": "ResultsTable"}
     assert variables["SEDANO_STATE_TABLE"] == {"Ref": "StateTable"}
@@ -179,6 +205,12 @@ def test_the_producer_can_neither_receive_nor_delete():
 def test_the_call_that_opens_a_connection_at_start_is_allowed(function, right):
     # Refused, it would be an AccessDenied at every cold start, which many accounts have an alarm on.
     assert right in granted(function)
+
+
+@pytest.mark.parametrize("function", sorted(set(FUNCTIONS) - {"console"}))
+def test_only_the_console_takes_dead_letters(function):
+    for actions, resources in statements(RESOURCES[f"{function.capitalize()}Role"]):
+        assert arn("DeadLetterQueue") not in resources or actions == ["sqs:SendMessage"]
 
 
 # ------------------------------------------------------------------------------- tables, API, rest

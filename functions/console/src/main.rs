@@ -1,7 +1,7 @@
-//! Reads and controls: records of tasks, revocation, queue depths, the OpenAPI document and a page for
-//! people, all through API Gateway.
+//! Reads and controls: records of tasks, revocation, queue depths, dead letters, the OpenAPI document and
+//! a page for people, all through API Gateway.
 //!
-//! It can't send to a queue nor receive from one.
+//! It receives from the dead letters only, and sends only what it takes from there.
 
 use sedano::App;
 

@@ -22,7 +22,8 @@ pub(crate) struct Workers {
 }
 
 impl Workers {
-    /// This many pollers of the default queue, and one that takes single messages from quarantine.
+    /// This many pollers of the default queue, one that takes single messages from quarantine, and one
+    /// for what is given up.
     ///
     /// # Errors
     /// As [`Worker::check`].
@@ -31,7 +32,10 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let of_default = (0..count).map(|_| (QueueName::DEFAULT, BATCH_ENTRIES));
         let pollers = of_default
-            .chain([(QueueName::QUARANTINE, 1)])
+            .chain([
+                (QueueName::QUARANTINE, 1),
+                (QueueName::UNDELIVERED, BATCH_ENTRIES),
+            ])
             .map(|(queue, batch)| spawn(app.clone(), queue.into(), batch, stopped.clone()))
             .collect();
         Ok(Self { stop, pollers })

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sedano::dead_letters::Edit;
+use sedano::ports::{Outgoing, QueueName};
 use sedano::{Signature, State};
 use sedano_dev::{Settings, Stack};
 use sedano_tasks::arithmetic::add;
@@ -47,6 +49,35 @@ async fn a_crash_costs_its_neighbours_nothing_but_time() {
         ["default", "quarantine", "dead-letters"].map(in_queue),
         [0, 0, 1]
     );
+}
+
+/// A message that nobody finishes is given up, and its sender hears of it.
+#[tokio::test(start_paused = true)]
+async fn what_is_given_up_ends_as_failure_and_may_be_redriven() {
+    let stack = Stack::start(&FREE_PORT).await.unwrap();
+    let app = stack.app();
+    let queue = QueueName::new(QueueName::UNDELIVERED);
+    let given_up = Outgoing::new(r#"{"task": "add", "args": [2, 3], "id": "given-up"}"#);
+    app.ports()
+        .queue
+        .send(&queue, vec![given_up])
+        .await
+        .unwrap();
+    let record = app.wait("given-up", Duration::from_secs(60)).await.unwrap();
+    assert_eq!(record.status, State::Failure);
+    assert_eq!(record.error.unwrap().kind, "Undelivered");
+    let redriven = loop {
+        let letters = app.dead_letters();
+        match letters.redrive("given-up", &Edit::default()).await.unwrap() {
+            Some(redriven) => break redriven,
+            // The record comes before the letter.
+            None => app.ports().clock.sleep(Duration::from_millis(10)).await,
+        }
+    };
+    assert_eq!(redriven.generation, 1);
+    let record = app.wait("given-up", Duration::from_secs(60)).await.unwrap();
+    assert_eq!((record.status, record.generation), (State::Success, 1));
+    stack.stop().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

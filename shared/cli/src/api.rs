@@ -14,12 +14,14 @@ use serde_json::{Map, Value, json};
 use ureq::Agent;
 use ureq::http::Response;
 
-use crate::args::SendArgs;
+use crate::args::{ChangeArgs, SendArgs, Which};
 use crate::failure::{Exit, Failure, Result};
-use crate::target::{Rules, Sent, Target, TaskInfo};
+use crate::target::{Each, Rules, Sent, Target, TaskInfo};
 
 /// The longest wait that one request may ask for.
 const LONGEST_WAIT: Duration = Duration::from_secs(25);
+/// The most dead letters that one request may ask for.
+const MOST_LETTERS: usize = 1000;
 /// How long a request may take beyond the wait it asks for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -163,6 +165,65 @@ impl Target for Api {
         let document: Document = self.get("/openapi.json", Duration::ZERO)?;
         let named = |(name, task)| TaskInfo { name, ..task };
         Ok(document.tasks.into_iter().map(named).collect())
+    }
+
+    fn dead_letters(&self, which: &Which, most: Option<usize>) -> Result<Vec<Value>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            dead_letters: Vec<Value>,
+        }
+        let limit = most.unwrap_or(MOST_LETTERS).to_string();
+        let filter = &which.filter;
+        let age = filter.older_than.map(|age| age.as_secs_f64().to_string());
+        let named = [
+            ("task", filter.task.as_ref()),
+            ("reason", filter.reason.as_ref()),
+            ("older_than", age.as_ref()),
+        ];
+        let mut query = format!("limit={limit}");
+        let named = named
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        for (name, value) in named.chain(which.ids.iter().map(|id| ("id", id))) {
+            query.push_str(&format!("&{name}={}", segment(value)));
+        }
+        let path = format!("/dead-letters?{query}");
+        self.get::<Answer>(&path, LONGEST_WAIT)
+            .map(|answer| answer.dead_letters)
+    }
+
+    fn dead_letter(&self, id: &str) -> Result<Value> {
+        self.get(&format!("/dead-letters/{}", segment(id)), LONGEST_WAIT)
+    }
+
+    fn redrive(&self, ids: &[String], pause: Duration, each: Each<'_>) -> Result<()> {
+        for (place, id) in ids.iter().enumerate() {
+            if place > 0 {
+                std::thread::sleep(pause);
+            }
+            each(id, self.edit(id, &ChangeArgs::default()));
+        }
+        Ok(())
+    }
+
+    fn edit(&self, id: &str, changes: &ChangeArgs) -> Result<Value> {
+        let edit = json!({
+            "args": changes.args,
+            "kwargs": changes.kwargs,
+            "queue": changes.queue,
+            "body": changes.body,
+        });
+        self.post(&format!("/dead-letters/{}/redrive", segment(id)), &edit)
+    }
+
+    fn discard(&self, ids: &[String], each: Each<'_>) -> Result<()> {
+        for id in ids {
+            let url = format!("{}/dead-letters/{}", self.url, segment(id));
+            let request = self.agent.delete(url).config();
+            let request = request.timeout_global(Some(LONGEST_WAIT)).build();
+            each(id, self.read(request.call()));
+        }
+        Ok(())
     }
 
     fn rules(&self, _prefix: Option<&str>) -> Result<Rules> {

@@ -12,7 +12,7 @@ Exit codes:
   0  done
   1  the task failed or was revoked
   2  the command line, the settings or the task's arguments are wrong
-  3  there is no such task, stack or queue
+  3  there is no such task, stack, queue or dead letter
   4  the task isn't done after the time to wait
   5  nothing answered, or it refused";
 
@@ -67,6 +67,9 @@ pub(crate) enum Command {
     Queues,
     /// Prints which tasks there are, and what they take.
     Tasks,
+    /// What no worker will take again: look, send back to work, discard.
+    #[command(subcommand)]
+    DeadLetters(DeadLettersCommand),
     /// Schedules.
     #[command(subcommand)]
     Beat(BeatCommand),
@@ -133,6 +136,121 @@ pub(crate) struct WaitArgs {
     pub(crate) wait: Option<Duration>,
 }
 
+/// What to do with dead letters. An ID is the letter's own, its task's, or that of the message it was.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadLettersCommand {
+    /// Prints what there is and why, about the oldest first.
+    List {
+        #[command(flatten)]
+        filter: ListArgs,
+        /// How many at most.
+        #[arg(long, value_name = "N", default_value_t = 100, value_parser = limit)]
+        limit: usize,
+    },
+    /// Prints one, with its message.
+    Show {
+        /// Its id.
+        id: String,
+    },
+    /// Sends them back to work: a task that has failed begins a new generation.
+    Redrive(RedriveArgs),
+    /// Changes one and sends it back to work.
+    Edit(EditArgs),
+    /// Removes them for good; the records of their tasks stay.
+    Discard(DiscardArgs),
+}
+
+/// Those that fit everything that is said.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct FilterArgs {
+    /// Those of the task of this name.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
+    /// Those with this reason, such as Rejected.
+    #[arg(long)]
+    pub(crate) reason: Option<String>,
+    /// Those that have been dead for more than so many seconds.
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) older_than: Option<Duration>,
+}
+
+/// Which to list.
+#[derive(Debug, Args)]
+pub(crate) struct ListArgs {
+    /// Those of this id; may be repeated.
+    #[arg(long)]
+    pub(crate) id: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+}
+
+/// Which to act on.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = "which", required = true, multiple = true, args = ["ids", "task", "reason", "older_than", "all"])]
+pub(crate) struct Which {
+    /// Those of these ids.
+    #[arg(value_name = "ID")]
+    pub(crate) ids: Vec<String>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// All of them.
+    #[arg(long, conflicts_with_all = ["ids", "task", "reason", "older_than"])]
+    pub(crate) all: bool,
+}
+
+/// What to send back to work, and how.
+#[derive(Debug, Args)]
+pub(crate) struct RedriveArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// At most so many in a second, minute or hour: 10/s, 100/m, 500/h.
+    #[arg(long, value_name = "N/UNIT", value_parser = rate)]
+    pub(crate) rate: Option<Duration>,
+    /// Only prints which it would be.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Doesn't ask before it acts on more than one.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// What to send back changed.
+#[derive(Debug, Args)]
+pub(crate) struct EditArgs {
+    /// Its id.
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) changes: ChangeArgs,
+}
+
+/// What to change.
+#[derive(Debug, Clone, Default, Args)]
+#[group(required = true, multiple = true)]
+pub(crate) struct ChangeArgs {
+    /// Arguments by position, as a JSON list, in place of those it has.
+    #[arg(long, value_name = "JSON", value_parser = list)]
+    pub(crate) args: Option<std::vec::Vec<Value>>,
+    /// Arguments by name, as a JSON object, in place of those it has.
+    #[arg(long, value_name = "JSON", value_parser = object)]
+    pub(crate) kwargs: Option<Map<String, Value>>,
+    /// The queue, instead of the one it came from.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) queue: Option<String>,
+    /// The whole message, for one that can't be read.
+    #[arg(long, value_name = "JSON")]
+    pub(crate) body: Option<String>,
+}
+
+/// What to remove.
+#[derive(Debug, Args)]
+pub(crate) struct DiscardArgs {
+    #[command(flatten)]
+    pub(crate) which: Which,
+    /// Doesn't ask.
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
 /// What to do with schedules.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BeatCommand {
@@ -160,6 +278,39 @@ fn object(text: &str) -> Result<Map<String, Value>, String> {
     }
 }
 
+// Named in full where it is used: clap would take a plain `Vec` for an option that may be repeated.
+fn list(text: &str) -> Result<std::vec::Vec<Value>, String> {
+    match serde_json::from_str(text) {
+        Ok(Value::Array(list)) => Ok(list),
+        Ok(_) => Err("must be a JSON list such as [2, 3]".to_owned()),
+        Err(error) => Err(format!("is no JSON: {error}")),
+    }
+}
+
+fn limit(text: &str) -> Result<usize, String> {
+    let limit = text.parse().ok();
+    limit
+        .filter(|limit| (1..=1000).contains(limit))
+        .ok_or_else(|| "must be a whole number from 1 to 1000".to_owned())
+}
+
+/// The pause between two.
+fn rate(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_once('/').unwrap_or((text, "s"));
+    let unit: f64 = match unit {
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        _ => return Err("must be such as 10/s, 100/m or 500/h".to_owned()),
+    };
+    number
+        .parse()
+        .ok()
+        .filter(|number| *number > 0.0)
+        .and_then(|number: f64| Duration::try_from_secs_f64(unit / number).ok())
+        .ok_or_else(|| "must be such as 10/s, 100/m or 500/h".to_owned())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .ok()
@@ -176,6 +327,49 @@ mod tests {
     #[test]
     fn the_command_line_contradicts_nothing() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_rate_is_a_pause() {
+        assert_eq!(rate("10/s"), Ok(Duration::from_millis(100)));
+        assert_eq!(rate("4"), Ok(Duration::from_millis(250)));
+        assert_eq!(rate("30/m"), Ok(Duration::from_secs(2)));
+        for wrong in ["0/s", "-1", "x", "1/d", "1/"] {
+            assert!(rate(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn which_dead_letters_are_meant_has_to_be_said() {
+        let parsed = |words: &[&str]| {
+            let words = ["sedano", "dead-letters"].iter().chain(words);
+            Cli::try_parse_from(words)
+        };
+        for words in [
+            &["redrive"][..],
+            &["discard", "--yes"],
+            &["redrive", "--all", "--task", "add"],
+            &["redrive", "--all", "x"],
+            &["edit", "x"],
+            &["edit", "x", "--args", "{}"],
+            &["list", "--limit", "0"],
+        ] {
+            assert!(parsed(words).is_err(), "{words:?}");
+        }
+        let edit = parsed(&["edit", "x", "--args", "[1, [2]]"]).unwrap();
+        let Command::DeadLetters(DeadLettersCommand::Edit(edit)) = edit.command else {
+            panic!("{edit:?}")
+        };
+        assert_eq!(edit.changes.args, Some(vec![json!(1), json!([2])]));
+        for words in [
+            &["redrive", "a", "b", "--rate", "1/s"][..],
+            &["redrive", "--task", "t", "--reason", "r"],
+            &["redrive", "--older-than", "60", "--dry-run"],
+            &["discard", "--all", "-y"],
+            &["list"],
+        ] {
+            assert!(parsed(words).is_ok(), "{words:?}");
+        }
     }
 
     fn send(words: &[&str]) -> SendArgs {

@@ -1,17 +1,20 @@
 //! A stack by its queues and tables: what is sent goes to SQS, what is asked is read from DynamoDB.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use sedano::beat::Beat;
+use sedano::dead_letters::{Edit, Selection};
 use sedano::ports::{Attribute, Depth, Item, Key};
 use sedano::{App, Config, Signature, nearest};
+use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::args::{SendArgs, TargetArgs};
+use crate::args::{ChangeArgs, SendArgs, TargetArgs, Which};
 use crate::aws;
 use crate::failure::{Exit, Failure, Result};
-use crate::target::{Parameter, Rules, Sent, Target, TaskInfo, environment};
+use crate::target::{Each, Parameter, Rules, Sent, Target, TaskInfo, environment};
 
 /// Queues and tables.
 pub(crate) struct Direct {
@@ -108,6 +111,85 @@ impl Target for Direct {
         })
     }
 
+    fn dead_letters(&self, which: &Which, most: Option<usize>) -> Result<Vec<Value>> {
+        // Each may have a mebibyte.
+        const MOST: usize = 10_000;
+        let listed = self.app.dead_letters();
+        let selection = selection(which);
+        let listed = listed.list(&selection, most.unwrap_or(MOST));
+        let letters = self.runtime.block_on(listed)?;
+        let summary = |letter| {
+            let mut letter = json(&letter)?;
+            if let Some(members) = letter.as_object_mut() {
+                members.remove("body");
+            }
+            Ok(letter)
+        };
+        letters.into_iter().map(summary).collect()
+    }
+
+    fn dead_letter(&self, id: &str) -> Result<Value> {
+        let found = self.runtime.block_on(self.app.dead_letters().find(id))?;
+        json(&found.ok_or_else(|| unknown(id))?)
+    }
+
+    fn redrive(&self, ids: &[String], pause: Duration, each: Each<'_>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut left: BTreeSet<&String> = ids.iter().collect();
+        let letters = self.app.dead_letters();
+        let selection = of_letters(ids);
+        let met = letters.redrive_all(&selection, pause, |letter, redriven| {
+            left.remove(&letter.id);
+            let redriven = redriven.map_err(Failure::from);
+            each(&letter.id, redriven.and_then(|redriven| json(&redriven)));
+        });
+        self.runtime.block_on(met)?;
+        for id in left {
+            each(id, Err(unknown(id)));
+        }
+        Ok(())
+    }
+
+    fn edit(&self, id: &str, changes: &ChangeArgs) -> Result<Value> {
+        let mut edit = Edit::default();
+        if let Some(body) = &changes.body {
+            edit = edit.body(body);
+        }
+        if let Some(args) = &changes.args {
+            edit = edit.args(args.clone());
+        }
+        if let Some(kwargs) = &changes.kwargs {
+            edit = edit.kwargs(kwargs.clone());
+        }
+        if let Some(queue) = &changes.queue {
+            edit = edit.queue(queue.as_str());
+        }
+        let letters = self.app.dead_letters();
+        let redriven = self.runtime.block_on(letters.redrive(id, &edit))?;
+        json(&redriven.ok_or_else(|| unknown(id))?)
+    }
+
+    fn discard(&self, ids: &[String], each: Each<'_>) -> Result<()> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let mut left: BTreeSet<&String> = ids.iter().collect();
+        let letters = self.app.dead_letters();
+        let selection = of_letters(ids);
+        let met = letters.discard_all(&selection, |letter, discarded| {
+            left.remove(&letter.id);
+            let discarded = discarded.map_err(Failure::from);
+            each(&letter.id, discarded.and_then(|()| json(letter)));
+        });
+        self.runtime.block_on(met)?;
+        for id in left {
+            each(id, Err(unknown(id)));
+        }
+        Ok(())
+    }
+
     fn rules(&self, prefix: Option<&str>) -> Result<Rules> {
         let prefix = prefix.or(self.prefix.as_deref()).ok_or_else(|| {
             Failure::usage("say with --prefix what the names of the rules begin with")
@@ -120,6 +202,33 @@ impl Target for Direct {
             rules,
         })
     }
+}
+
+fn selection(which: &Which) -> Selection {
+    let ids = which.ids.iter();
+    let mut selection = ids.fold(Selection::all(), |all, id| all.id(id));
+    if let Some(task) = &which.filter.task {
+        selection = selection.task(task);
+    }
+    if let Some(reason) = &which.filter.reason {
+        selection = selection.reason(reason);
+    }
+    if let Some(age) = which.filter.older_than {
+        selection = selection.older_than(age);
+    }
+    selection
+}
+
+fn of_letters(ids: &[String]) -> Selection {
+    let ids = ids.iter();
+    ids.fold(Selection::all(), |all, id| all.letter(id))
+}
+
+fn unknown(id: &str) -> Failure {
+    let what = format!(
+        "no dead letter has the id {id}; one that somebody looks at is hidden from others for a moment"
+    );
+    Failure::new(Exit::NotFound, what)
 }
 
 fn signature(call: &SendArgs, queue: Option<String>) -> Signature<(), Value> {
@@ -195,9 +304,9 @@ fn list<'a>(item: &'a Item, name: &str) -> &'a [Attribute] {
     }
 }
 
-fn json(record: &sedano::Record) -> Result<Value> {
-    serde_json::to_value(record)
-        .map_err(|error| Failure::new(Exit::Other, format!("the record is no JSON: {error}")))
+fn json(answer: &impl Serialize) -> Result<Value> {
+    serde_json::to_value(answer)
+        .map_err(|error| Failure::new(Exit::Other, format!("the answer is no JSON: {error}")))
 }
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ pub(crate) fn write(bytes: &[u8]) {
     let _ = out.write_all(bytes).and_then(|()| out.flush());
 }
 
+/// Asks at the terminal, leaving the answer on the same line.
+pub(crate) fn ask(text: &str) {
+    let mut out = std::io::stderr();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
 /// Writes to standard error.
 pub(crate) fn complain(text: &str) {
     // There is nowhere else to say it.
@@ -65,6 +71,8 @@ pub(crate) struct View {
     error: Option<TaskFailure>,
     #[serde(default)]
     retries: u32,
+    #[serde(default)]
+    generation: u32,
     queue: Option<String>,
     started_at: Option<String>,
     finished_at: Option<String>,
@@ -153,6 +161,8 @@ impl View {
             "retries",
             self.task.as_ref().map(|_| self.retries.to_string()),
         );
+        let generation = (self.generation > 0).then(|| self.generation.to_string());
+        row("generation", generation);
         row("queue", self.queue.clone());
         row("started", self.started_at.clone());
         row("finished", self.finished_at.clone());
@@ -210,7 +220,7 @@ pub(crate) fn tasks(tasks: &[TaskInfo]) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart; numbers to the right.
-fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
+pub(crate) fn table<const N: usize>(rows: Vec<[String; N]>) -> String {
     let mut widths = [0; N];
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {

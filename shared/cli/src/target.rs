@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::args::{SendArgs, TargetArgs};
+use crate::args::{ChangeArgs, SendArgs, TargetArgs, Which};
 use crate::direct::Direct;
 use crate::failure::{Failure, Result};
 
@@ -24,9 +24,22 @@ pub(crate) trait Target {
     fn queues(&self) -> Result<Vec<(String, Depth)>>;
     /// The tasks that workers know.
     fn tasks(&self) -> Result<Vec<TaskInfo>>;
+    /// The dead letters that are meant, without their bodies; as many as can be, if no number is said.
+    fn dead_letters(&self, which: &Which, most: Option<usize>) -> Result<Vec<Value>>;
+    /// One, with its body.
+    fn dead_letter(&self, id: &str) -> Result<Value>;
+    /// Sends the letters of these ids of their own back to work, with a pause between; tells each.
+    fn redrive(&self, ids: &[String], pause: Duration, each: Each<'_>) -> Result<()>;
+    /// Changes one and sends it back to work.
+    fn edit(&self, id: &str, changes: &ChangeArgs) -> Result<Value>;
+    /// Removes the letters of these ids of their own; tells each.
+    fn discard(&self, ids: &[String], each: Each<'_>) -> Result<()>;
     /// The native rules whose names begin with the prefix, held against the schedule.
     fn rules(&self, prefix: Option<&str>) -> Result<Rules>;
 }
+
+/// Told what became of each dead letter, by its id.
+pub(crate) type Each<'a> = &'a mut (dyn FnMut(&str, Result<Value>) + Send);
 
 /// A task that was sent.
 #[derive(Debug, Serialize, Deserialize)]

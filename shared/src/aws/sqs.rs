@@ -3,7 +3,6 @@
 //! Every call is a batch call; the entries' ids are their places in the list. What SQS is known to
 //! refuse is refused here already, entry by entry, so that it doesn't cost the neighbours the call.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -30,23 +29,50 @@ use crate::time::Timestamp;
 /// A [`Queue`] over SQS.
 pub struct SqsQueue {
     client: Client,
-    urls: BTreeMap<QueueName, String>,
+    config: Config,
 }
 
 impl SqsQueue {
     pub(super) fn new(config: &Config, sdk: &SdkConfig) -> Self {
         Self {
             client: Client::new(sdk),
-            urls: config.queues.clone(),
+            config: config.clone(),
         }
     }
 
     fn url(&self, queue: &QueueName) -> Result<&str> {
-        let url = self
-            .urls
+        let urls = &self.config.queues;
+        let url = urls
             .get(queue)
-            .ok_or_else(|| limits::no_queue(queue, self.urls.keys()))?;
+            .ok_or_else(|| limits::no_queue(queue, urls.keys()))?;
         Ok(url)
+    }
+
+    fn delivery(&self, queue: &QueueName, message: Message) -> Delivery {
+        let mut system = message.attributes.unwrap_or_default();
+        let attributes = message.message_attributes.unwrap_or_default();
+        let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
+        let sent_at = number(system.get(&MessageSystemAttributeName::SentTimestamp));
+        let received = number(system.get(&MessageSystemAttributeName::ApproximateReceiveCount));
+        Delivery {
+            queue: queue.clone(),
+            message_id: message.message_id.unwrap_or_default(),
+            receipt: Receipt(message.receipt_handle.unwrap_or_default()),
+            body: message.body.unwrap_or_default(),
+            attributes: attributes
+                .into_iter()
+                .filter_map(|(name, value)| value.string_value.map(|text| (name, text)))
+                .collect(),
+            receive_count: received
+                .and_then(|count| u32::try_from(count).ok())
+                .unwrap_or(1),
+            sent_at: Timestamp::from_millis(sent_at.unwrap_or_default()),
+            group: system.remove(&MessageSystemAttributeName::MessageGroupId),
+            source: system
+                .get(&MessageSystemAttributeName::DeadLetterQueueSourceArn)
+                .and_then(|arn| self.config.queue_by_arn(arn))
+                .cloned(),
+        }
     }
 }
 
@@ -104,6 +130,7 @@ impl Queue for SqsQueue {
             .wait_time_seconds(seconds(wait))
             .message_system_attribute_names(MessageSystemAttributeName::ApproximateReceiveCount)
             .message_system_attribute_names(MessageSystemAttributeName::MessageGroupId)
+            .message_system_attribute_names(MessageSystemAttributeName::DeadLetterQueueSourceArn)
             .message_system_attribute_names(MessageSystemAttributeName::SentTimestamp)
             .message_attribute_names("All")
             .customize()
@@ -116,7 +143,7 @@ impl Queue for SqsQueue {
         let messages = answer.messages.unwrap_or_default();
         Ok(messages
             .into_iter()
-            .map(|message| delivery(queue, message))
+            .map(|message| self.delivery(queue, message))
             .collect())
     }
 
@@ -314,33 +341,10 @@ fn send_entry(index: usize, message: Outgoing) -> Result<SendMessageBatchRequest
     entry.build()
 }
 
-fn delivery(queue: &QueueName, message: Message) -> Delivery {
-    let mut system = message.attributes.unwrap_or_default();
-    let attributes = message.message_attributes.unwrap_or_default();
-    let number = |text: Option<&String>| text.and_then(|text| text.parse::<i64>().ok());
-    let sent_at = number(system.get(&MessageSystemAttributeName::SentTimestamp));
-    let received = number(system.get(&MessageSystemAttributeName::ApproximateReceiveCount));
-    Delivery {
-        queue: queue.clone(),
-        message_id: message.message_id.unwrap_or_default(),
-        receipt: Receipt(message.receipt_handle.unwrap_or_default()),
-        body: message.body.unwrap_or_default(),
-        attributes: attributes
-            .into_iter()
-            .filter_map(|(name, value)| value.string_value.map(|text| (name, text)))
-            .collect(),
-        receive_count: received
-            .and_then(|count| u32::try_from(count).ok())
-            .unwrap_or(1),
-        sent_at: Timestamp::from_millis(sent_at.unwrap_or_default()),
-        group: system.remove(&MessageSystemAttributeName::MessageGroupId),
-    }
-}
-
 impl fmt::Debug for SqsQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqsQueue")
-            .field("urls", &self.urls)
+            .field("urls", &self.config.queues)
             .finish_non_exhaustive()
     }
 }

@@ -103,7 +103,7 @@ impl Batch<'_> {
         };
         let failure = self.failure(job, "NotRegistered", error);
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, "NotRegistered", &failure.message).await,
+            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
             standing => self.refused(job, standing).await,
         }
     }

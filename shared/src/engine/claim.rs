@@ -51,6 +51,13 @@ pub(super) struct Claimed {
 }
 
 impl Claimed {
+    /// How often the body ran; the last claim of a task that is lost only gave it up.
+    pub(super) fn runs(&self, attempt: u32) -> u32 {
+        let claims = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
+        let claims = claims.max(attempt.saturating_add(1));
+        claims - u32::from(self.worker_lost().is_some())
+    }
+
     /// Why the task isn't run any more, if it has killed its process often enough.
     pub(super) fn worker_lost(&self) -> Option<String> {
         (self.deaths >= DEATHS).then(|| {

@@ -31,10 +31,10 @@ impl Batch<'_> {
             return Ok(Disposition::Done);
         }
         let verdict = self.sendable(job, verdict);
-        let fenced = claimed.fenced;
+        let (fenced, runs) = (claimed.fenced, claimed.runs(job.message.attempt));
         if matches!(verdict, Verdict::Retry { .. }) && !self.worker.keeps(Rule::RecordRetryFirst) {
             let write = self.finish_write(known, claimed, &verdict);
-            let disposition = self.follow(job, verdict).await?;
+            let disposition = self.follow(job, verdict, runs).await?;
             self.record(&write).await?;
             return Ok(disposition);
         }
@@ -42,7 +42,7 @@ impl Batch<'_> {
         let status = verdict.state();
         let outcome = self.record(&write).await?;
         match self.settle(job, outcome, write, status, fenced).await? {
-            Settled::Recorded => self.follow(job, verdict).await,
+            Settled::Recorded => self.follow(job, verdict, runs).await,
             Settled::Lost(standing) if fenced => {
                 // Someone else holds the task by now; what this run found out counts for nothing.
                 let (task_id, owner) = (&job.message.id, &job.owner);
@@ -226,7 +226,7 @@ impl Batch<'_> {
         }
     }
 
-    async fn follow(&self, job: &Job<'_>, verdict: Verdict) -> Result<Disposition> {
+    async fn follow(&self, job: &Job<'_>, verdict: Verdict, runs: u32) -> Result<Disposition> {
         let message = &job.message;
         let (task_id, task) = (&message.id, &message.task);
         match verdict {
@@ -244,7 +244,7 @@ impl Batch<'_> {
             } => {
                 tracing::warn!(task_id, task, error = %failure, "failed");
                 if dead_letter {
-                    return self.dead_job(job, &failure.kind, &failure.message).await;
+                    return self.dead_job(job, &failure, runs).await;
                 }
                 Ok(Disposition::Done)
             }

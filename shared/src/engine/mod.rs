@@ -11,6 +11,9 @@
 //! 7. acknowledge, last of all: the message is the outbox. Whatever dies before, the message comes
 //!    again, and each step recognises what was done already
 //!
+//! A message of the queue `undelivered` isn't worked on but given up ([`reap`]): SQS has tried for long
+//! enough.
+//!
 //! Members of a batch run side by side and share their calls ([`coalesce`]); none waits for another.
 //! Members of one FIFO group run in order, and after one that isn't done the rest of its group is
 //! handed back, to come again when it does.
@@ -21,6 +24,8 @@ mod coalesce;
 mod company;
 mod decide;
 mod finish;
+mod outage;
+mod reap;
 mod reroute;
 mod rules;
 mod run;
@@ -34,7 +39,6 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 
-use crate::app::is_for_tasks;
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
@@ -70,6 +74,7 @@ pub(crate) async fn handle(
     deliveries: &[Delivery],
     invocation: &Invocation,
 ) -> Vec<Disposition> {
+    let deliveries = &*outage::with_earlier_receives(deliveries);
     let lanes = lanes(deliveries);
     let batch = Batch::new(worker, invocation);
     let company = Company::of(lanes.len());
@@ -243,8 +248,7 @@ impl<'a> Batch<'a> {
         let (message_id, kind) = (&delivery.message_id, error.kind());
         tracing::error!(message_id, ?kind, %error, "handed back: {error:?}");
         if error.is_retryable() {
-            let doublings = delivery.receive_count.saturating_sub(1).min(4);
-            let pause = Duration::from_secs(5) * 2_u32.pow(doublings);
+            let pause = outage::pause(delivery);
             if let Err(error) = self.hide(delivery, pause).await {
                 tracing::warn!(message_id, %error, "comes again at its visibility timeout only");
             }
@@ -262,23 +266,21 @@ impl<'a> Batch<'a> {
         {
             Ok(message) => message,
             Err(error) => {
-                return self
-                    .dead_letter(
-                        delivery,
-                        delivery.body.clone(),
-                        "Undecodable",
-                        &error.to_string(),
-                    )
-                    .await;
+                return self.dead_body(delivery, &error).await;
             }
         };
         let queues = &self.worker.app().config().queues;
         let home = message.queue.as_deref().map(QueueName::new);
-        let home = home.filter(|queue| queues.contains_key(queue) && is_for_tasks(queue));
-        let home = home.unwrap_or_else(|| match is_for_tasks(&delivery.queue) {
-            true => delivery.queue.clone(),
-            false => QueueName::new(QueueName::DEFAULT),
-        });
+        let places = [
+            home.as_ref(),
+            Some(&delivery.queue),
+            delivery.source.as_ref(),
+        ];
+        let mut places = places.into_iter().flatten();
+        let home = places
+            .find(|queue| queue.is_for_tasks() && queues.contains_key(queue))
+            .cloned()
+            .unwrap_or_else(|| QueueName::new(QueueName::DEFAULT));
         let owner = format!("{}/{place}", self.invocation.id);
         let mut job = Job {
             delivery,
@@ -287,9 +289,15 @@ impl<'a> Batch<'a> {
             owner,
             alone: seat.is_alone(),
         };
+        if delivery.queue.is_undelivered() {
+            return self.reap(&mut job).await;
+        }
         match self.attempt(&mut job, seat).await {
             // It could be read but not be written again with what a retry or a detour adds.
             Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
+            Err(error) if error.is_retryable() && outage::outlasts_receives(delivery) => {
+                self.send_anew(&job, error).await
+            }
             result => result,
         }
     }
@@ -298,7 +306,7 @@ impl<'a> Batch<'a> {
     async fn too_large(&self, job: &Job<'_>, error: &Error) -> Result<Disposition> {
         let failure = self.failure(job, "TooLarge", error.to_string());
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, "TooLarge", &failure.message).await,
+            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
             standing => self.refused(job, standing).await,
         }
     }

@@ -4,18 +4,27 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::app::whole_seconds;
-use crate::error::Result;
+use crate::dead_letters::attribute;
+use crate::error::{Error, Result};
+use crate::failure::Failure;
 use crate::ports::{
     BATCH_BYTES, Change, Delivery, Item, Key, MAX_HIDE, Op, Outgoing, QueueName, When, Write,
 };
-use crate::record::{State, failure, field, status};
+use crate::record::{State, attempts, count, failure, field, status};
+use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::standing::kept_message;
 use super::{Batch, Job, Rule};
 
 /// Failures whose message goes to the dead-letter queue.
-pub(crate) const DEAD: [&str; 4] = ["NotRegistered", "Rejected", "TooLarge", "WorkerLost"];
+pub(crate) const DEAD: [&str; 5] = [
+    "NotRegistered",
+    "Rejected",
+    "TooLarge",
+    "Undelivered",
+    "WorkerLost",
+];
 
 impl Batch<'_> {
     /// Makes the message invisible for a while from now.
@@ -25,17 +34,66 @@ impl Batch<'_> {
         self.hides.hide(delivery, pause).await
     }
 
+    /// What can't be read becomes a dead letter as it came.
+    pub(super) async fn dead_body(
+        &self,
+        delivery: &Delivery,
+        error: &Error,
+    ) -> Result<Disposition> {
+        let error = match undelivered_event(delivery) {
+            Some(event) => format!("{event}; {error}"),
+            None => error.to_string(),
+        };
+        let queue = match &delivery.source {
+            Some(source) if delivery.queue.is_undelivered() => source,
+            _ => &delivery.queue,
+        };
+        let letter = Letter {
+            reason: "Undecodable",
+            error: &error,
+            queue,
+            runs: 0,
+            task: None,
+        };
+        self.dead_letter(delivery, delivery.body.clone(), letter)
+            .await
+    }
+
+    /// A decoded message becomes a dead letter, for the failure that was recorded of it. Its id is in the
+    /// body, so that it keeps it when it is sent back to work.
+    pub(super) async fn dead_job(
+        &self,
+        job: &Job<'_>,
+        failure: &Failure,
+        runs: u32,
+    ) -> Result<Disposition> {
+        let body = job
+            .message
+            .encode()
+            .unwrap_or_else(|_| job.delivery.body.clone());
+        let letter = Letter {
+            reason: &failure.kind,
+            error: &failure.message,
+            queue: match job.delivery.queue.is_undelivered() {
+                true => job.delivery.source.as_ref().unwrap_or(&job.home),
+                false => &job.delivery.queue,
+            },
+            runs,
+            task: Some((&job.message.task, &job.message.id)),
+        };
+        self.dead_letter(job.delivery, body, letter).await
+    }
+
     /// To the dead-letter queue, with the reason as attributes; then the message is done. Where there
     /// is no such queue it is handed back, and the broker's own redrive has it in the end.
-    pub(super) async fn dead_letter(
+    async fn dead_letter(
         &self,
         delivery: &Delivery,
         body: String,
-        reason: &str,
-        error: &str,
+        letter: Letter<'_>,
     ) -> Result<Disposition> {
         let queue = QueueName::new(QueueName::DEAD_LETTERS);
-        let message_id = &delivery.message_id;
+        let (message_id, reason, error) = (&delivery.message_id, letter.reason, letter.error);
         if !self.worker.app().config().queues.contains_key(&queue) {
             tracing::error!(
                 message_id,
@@ -46,34 +104,19 @@ impl Batch<'_> {
             return Ok(Disposition::Returned);
         }
         let mut dead = Outgoing::new(body);
-        dead.attributes = BTreeMap::from([
-            ("sedano-reason".to_owned(), legal(reason)),
-            ("sedano-error".to_owned(), legal(error)),
-            ("sedano-queue".to_owned(), legal(delivery.queue.as_str())),
-            ("sedano-message-id".to_owned(), legal(message_id)),
-        ]);
-        if dead.size() > BATCH_BYTES {
-            // The body counts; the log has the reason.
-            dead.attributes.clear();
+        dead.attributes = letter.attributes(message_id, self.now());
+        // Whoever sends it back to a FIFO queue finds its group.
+        dead.group.clone_from(&delivery.group);
+        // The body counts; the log has the rest.
+        for name in attribute::LEAST_FIRST {
+            if dead.size() <= BATCH_BYTES {
+                break;
+            }
+            dead.attributes.remove(name);
         }
         self.outbox.send(&queue, dead).await?;
         tracing::error!(message_id, reason, error, "to the dead-letter queue");
         Ok(Disposition::Done)
-    }
-
-    /// A decoded message to the dead-letter queue. Its id is in the body, by which its record is found:
-    /// that is final, and so the letter runs again only under another id.
-    pub(super) async fn dead_job(
-        &self,
-        job: &Job<'_>,
-        reason: &str,
-        error: &str,
-    ) -> Result<Disposition> {
-        let body = job
-            .message
-            .encode()
-            .unwrap_or_else(|_| job.delivery.body.clone());
-        self.dead_letter(job.delivery, body, reason, error).await
     }
 
     /// What follows from a final state, once more: whoever recorded it may have died before.
@@ -88,7 +131,9 @@ impl Batch<'_> {
         match error.filter(|error| DEAD.contains(&error.kind.as_str())) {
             // Another copy, delivered for the first time, has nothing to make good.
             Some(error) if job.delivery.receive_count > 1 => {
-                self.dead_job(job, &error.kind, &error.message).await
+                let lost = error.kind == "WorkerLost";
+                self.dead_job(job, &error, runs(item).saturating_sub(lost.into()))
+                    .await
             }
             _ => Ok(Disposition::Done),
         }
@@ -115,6 +160,56 @@ impl Batch<'_> {
         // Refused: another copy of the message has brought it.
         self.worker.app().ports().store.write(write).await.map(drop)
     }
+}
+
+/// What is said of a dead letter.
+struct Letter<'a> {
+    reason: &'a str,
+    error: &'a str,
+    queue: &'a QueueName,
+    runs: u32,
+    /// Its task and that one's id, where the body could be read.
+    task: Option<(&'a str, &'a str)>,
+}
+
+impl Letter<'_> {
+    fn attributes(&self, message_id: &str, now: Timestamp) -> BTreeMap<String, String> {
+        let mut attributes = BTreeMap::from([
+            (attribute::REASON, legal(self.reason)),
+            (attribute::ERROR, legal(self.error)),
+            (attribute::QUEUE, legal(self.queue.as_str())),
+            (attribute::MESSAGE_ID, legal(message_id)),
+            (attribute::ATTEMPTS, self.runs.to_string()),
+            (attribute::DEAD_AT, now.to_string()),
+        ]);
+        if let Some((task, id)) = self.task {
+            attributes.insert(attribute::TASK, legal(task));
+            attributes.insert(attribute::TASK_ID, legal(id));
+        }
+        let owned = |(name, value): (&str, String)| (name.to_owned(), value);
+        attributes.into_iter().map(owned).collect()
+    }
+}
+
+/// What EventBridge says of an event that it couldn't deliver.
+pub(super) fn undelivered_event(delivery: &Delivery) -> Option<String> {
+    let said = |name: &str| delivery.attributes.get(name).map(String::as_str);
+    let code = said("ERROR_CODE")?;
+    let (rule, target) = (
+        said("RULE_ARN")?,
+        said("TARGET_ARN").unwrap_or("its target"),
+    );
+    let why = said("ERROR_MESSAGE").unwrap_or("no message");
+    Some(format!(
+        "EventBridge could not deliver it from {rule} to {target}: {code}: {why}"
+    ))
+}
+
+/// How often the body ran, as its record knows.
+pub(super) fn runs(item: &Item) -> u32 {
+    let kept = u32::try_from(attempts(item).len()).unwrap_or(u32::MAX);
+    // Only the last ten are kept.
+    kept.max(count(item, field::ATTEMPT))
 }
 
 /// Text that SQS takes as an attribute: not empty, no control characters, of reasonable length.

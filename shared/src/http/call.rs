@@ -114,7 +114,7 @@ pub(crate) fn read(
 }
 
 /// The queue of that name, where tasks may go to it.
-fn queue(app: &App, name: &str) -> Result<QueueName, Problem> {
+pub(crate) fn queue(app: &App, name: &str) -> Result<QueueName, Problem> {
     let queue = QueueName::new(name);
     match check_queue(app.config(), &queue) {
         Ok(()) => Ok(queue),

@@ -5,6 +5,10 @@
 //! | `POST /tasks/{name}` | sends a task: 202 with its id |
 //! | `GET /tasks/{id}?wait=SECONDS` | the task's record, waited for up to 25 s |
 //! | `POST /tasks/{id}/revoke` | revokes a task that hasn't started: 200 with its record, or 409 |
+//! | `GET /dead-letters?task=…&reason=…` | the dead letters, without their bodies |
+//! | `GET /dead-letters/{id}` | one with its body, by its own id or its task's |
+//! | `POST /dead-letters/{id}/redrive` | sends it back to work, maybe edited: 202 |
+//! | `DELETE /dead-letters/{id}` | removes it for good, and tells what it was |
 //! | `GET /queues` | about how many messages each queue holds |
 //! | `GET /openapi.json` | this, as an OpenAPI 3.1 document with the registered tasks |
 //! | `GET /?id=ID` | a page for people |
@@ -14,6 +18,7 @@
 
 pub(crate) mod call;
 mod control;
+mod dead_letters;
 mod openapi;
 mod page;
 pub(crate) mod problem;
@@ -27,7 +32,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Extensions, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get, post};
+use axum::routing::{MethodRouter, delete, get, post};
 use serde::Serialize;
 
 use crate::app::App;
@@ -74,17 +79,25 @@ enum Endpoint {
     Task,
     Revoke,
     Queues,
+    DeadLetters,
+    DeadLetter,
+    Redrive,
+    Discard,
     OpenApi,
     Page,
     Style,
 }
 
 impl Endpoint {
-    const ALL: [Endpoint; 7] = [
+    const ALL: [Endpoint; 11] = [
         Endpoint::Send,
         Endpoint::Task,
         Endpoint::Revoke,
         Endpoint::Queues,
+        Endpoint::DeadLetters,
+        Endpoint::DeadLetter,
+        Endpoint::Redrive,
+        Endpoint::Discard,
         Endpoint::OpenApi,
         Endpoint::Page,
         Endpoint::Style,
@@ -92,7 +105,8 @@ impl Endpoint {
 
     fn method(self) -> Method {
         match self {
-            Endpoint::Send | Endpoint::Revoke => Method::POST,
+            Endpoint::Send | Endpoint::Revoke | Endpoint::Redrive => Method::POST,
+            Endpoint::Discard => Method::DELETE,
             _ => Method::GET,
         }
     }
@@ -103,6 +117,9 @@ impl Endpoint {
             Endpoint::Send | Endpoint::Task => "/tasks/{task}",
             Endpoint::Revoke => "/tasks/{task}/revoke",
             Endpoint::Queues => "/queues",
+            Endpoint::DeadLetters => "/dead-letters",
+            Endpoint::DeadLetter | Endpoint::Discard => "/dead-letters/{letter}",
+            Endpoint::Redrive => "/dead-letters/{letter}/redrive",
             Endpoint::OpenApi => "/openapi.json",
             Endpoint::Page => "/",
             Endpoint::Style => "/console.css",
@@ -115,6 +132,10 @@ impl Endpoint {
             Endpoint::Task => get(control::task),
             Endpoint::Revoke => post(control::revoke),
             Endpoint::Queues => get(control::queues),
+            Endpoint::DeadLetters => get(dead_letters::list),
+            Endpoint::DeadLetter => get(dead_letters::show),
+            Endpoint::Redrive => post(dead_letters::redrive),
+            Endpoint::Discard => delete(dead_letters::discard),
             Endpoint::OpenApi => get(openapi::serve),
             Endpoint::Page => get(page::page),
             Endpoint::Style => get(page::style),
@@ -161,7 +182,7 @@ async fn wrong_method(uri: Uri) -> Response {
         pattern.clone().count() == path.clone().count()
             && pattern
                 .zip(path)
-                .all(|(wanted, is)| wanted == is || wanted == "{task}")
+                .all(|(wanted, is)| wanted == is || wanted.starts_with('{'))
     };
     let mut allowed = Vec::new();
     for endpoint in Endpoint::ALL {

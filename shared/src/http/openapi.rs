@@ -6,6 +6,7 @@ use axum::response::Response;
 use serde_json::{Map, Value, json};
 
 use super::control::LONGEST_WAIT;
+use super::dead_letters::{DEFAULT, MOST};
 use super::problem::{Problem, Sort};
 use super::{Endpoint, Prefix};
 use crate::app::App;
@@ -39,7 +40,7 @@ pub(super) fn document(tasks: &Tasks) -> Value {
         "info": {
             "title": "Sedano",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Send tasks, ask after them, revoke them.",
+            "summary": "Send tasks, ask after them, revoke them, and look after dead letters.",
         },
         "paths": paths,
         "components": {"schemas": schemas(), "responses": problems()},
@@ -126,6 +127,70 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
                 &[],
             ),
         }),
+        Endpoint::DeadLetters => json!({
+            "operationId": "deadLetters",
+            "summary": "What no worker will take again, and why",
+            "description": "Without the bodies. About the oldest first; each is hidden from others while it \
+                            is looked at.",
+            "parameters": [
+                query("task", "Of the task of this name.", json!({"type": "string"})),
+                query("reason", "With this reason.", json!({"type": "string"})),
+                query("id", "Of this id: the letter's, its task's, or the MessageId it had. May be repeated.",
+                    json!({"type": "string"})),
+                query("older_than", "Dead for more than so many seconds.",
+                    json!({"type": "number", "minimum": 0})),
+                query("limit", "How many at most.",
+                    json!({"type": "integer", "minimum": 1, "maximum": MOST, "default": DEFAULT})),
+            ],
+            "responses": responses(
+                ok("The dead letters.", json!({
+                    "type": "object",
+                    "required": ["dead_letters"],
+                    "properties": {"dead_letters": {"type": "array", "items": schema("DeadLetter")}},
+                })),
+                &[Sort::BadRequest, Sort::Invalid],
+            ),
+        }),
+        Endpoint::DeadLetter => json!({
+            "operationId": "deadLetter",
+            "summary": "One dead letter, with its body",
+            "parameters": [letter()],
+            "responses": responses(ok("The dead letter.", schema("DeadLetter")), &[
+                Sort::BadRequest, Sort::UnknownDeadLetter,
+            ]),
+        }),
+        Endpoint::Redrive => json!({
+            "operationId": "redrive",
+            "summary": "Send a dead letter back to work",
+            "description": "A task that has failed begins a new generation, due now and with all its retries \
+                            before it. Repeating it is harmless.",
+            "parameters": [letter()],
+            "requestBody": {
+                "description": "What is to be changed. No body changes nothing.",
+                "required": false,
+                "content": {"application/json": {"schema": schema("Edit")}},
+            },
+            "responses": responses(
+                json!({
+                    "200": ok("Its task has ended well: the letter was only removed.",
+                        schema("Redriven"))["200"],
+                    "202": ok("Sent.", schema("Redriven"))["200"],
+                }),
+                &[
+                    Sort::BadRequest, Sort::UnknownDeadLetter, Sort::Conflict, Sort::TooLarge,
+                    Sort::Invalid,
+                ],
+            ),
+        }),
+        Endpoint::Discard => json!({
+            "operationId": "discard",
+            "summary": "Remove a dead letter for good",
+            "description": "Its task's record stays as it is.",
+            "parameters": [letter()],
+            "responses": responses(ok("The dead letter that was.", schema("DeadLetter")), &[
+                Sort::BadRequest, Sort::UnknownDeadLetter,
+            ]),
+        }),
         Endpoint::OpenApi => json!({
             "operationId": "openapi",
             "summary": "This document",
@@ -174,6 +239,20 @@ fn path(description: &str, schema: Value) -> Value {
         "description": description,
         "schema": schema,
     })
+}
+
+fn letter() -> Value {
+    json!({
+        "name": "letter",
+        "in": "path",
+        "required": true,
+        "description": "The letter's id, its task's, or the MessageId it had.",
+        "schema": id(),
+    })
+}
+
+fn query(name: &str, description: &str, schema: Value) -> Value {
+    json!({"name": name, "in": "query", "description": description, "schema": schema})
 }
 
 fn schema(name: &str) -> Value {
@@ -279,7 +358,7 @@ fn schemas() -> Value {
         },
         "Record": {
             "type": "object",
-            "required": ["id", "status", "retries", "attempt"],
+            "required": ["id", "status", "retries", "attempt", "generation"],
             "properties": {
                 "id": text.clone(),
                 "task": text.clone(),
@@ -289,6 +368,8 @@ fn schemas() -> Value {
                 "retries": count.clone(),
                 "attempt": {"type": "integer", "minimum": 0,
                     "description": "How many runs came before the current or last one."},
+                "generation": {"type": "integer", "minimum": 0,
+                    "description": "How often it was begun anew by hand, after it had failed for good."},
                 "queue": text.clone(),
                 "started_at": instant.clone(),
                 "finished_at": instant.clone(),
@@ -315,7 +396,7 @@ fn schemas() -> Value {
             "required": ["start", "request"],
             "properties": {
                 "start": instant.clone(),
-                "end": instant,
+                "end": instant.clone(),
                 "error": text.clone(),
                 "request": {"type": "string", "description": "The request id of its invocation."},
             },
@@ -323,7 +404,47 @@ fn schemas() -> Value {
         "Depth": {
             "type": "object",
             "required": ["visible", "in_flight", "delayed"],
-            "properties": {"visible": count.clone(), "in_flight": count.clone(), "delayed": count},
+            "properties": {"visible": count.clone(), "in_flight": count.clone(), "delayed": count.clone()},
+        },
+        "DeadLetter": {
+            "type": "object",
+            "required": ["id", "reason", "message_id", "dead_at"],
+            "properties": {
+                "id": {"type": "string", "description": "Its own: the MessageId in the dead-letter queue."},
+                "reason": text.clone(),
+                "error": text.clone(),
+                "task": text.clone(),
+                "task_id": text.clone(),
+                "attempts": {"type": "integer", "minimum": 0, "description": "How often its task ran."},
+                "queue": {"type": "string", "description": "The queue it came from."},
+                "message_id": {"type": "string", "description": "The MessageId that it had there."},
+                "dead_at": instant,
+                "body": {"type": "string", "description": "The message. Not in lists."},
+            },
+        },
+        "Edit": {
+            "type": "object",
+            "additionalProperties": false,
+            "properties": {
+                "args": {"type": "array", "description": "In place of the arguments by position."},
+                "kwargs": {"type": "object", "description": "In place of the arguments by name."},
+                "queue": {"type": "string", "description": "Instead of the queue it came from."},
+                "body": {"type": ["object", "string"],
+                    "description": "In place of the whole message: for one that can't be read."},
+            },
+            "examples": [{"args": [2, 3]}],
+        },
+        "Redriven": {
+            "type": "object",
+            "required": ["id", "task_id", "sent", "status", "generation"],
+            "properties": {
+                "id": {"type": "string", "description": "The letter's."},
+                "task_id": text.clone(),
+                "sent": {"type": "boolean",
+                    "description": "Not if its task has ended well: then the letter was only removed."},
+                "status": {"type": "string", "enum": states},
+                "generation": count,
+            },
         },
         "Problem": {
             "type": "object",

@@ -21,6 +21,7 @@ pub(crate) enum Sort {
     BadRequest,
     NotJson,
     UnknownTask,
+    UnknownDeadLetter,
     UnknownPath,
     WrongMethod,
     Conflict,
@@ -35,10 +36,11 @@ pub(crate) enum Sort {
 
 impl Sort {
     /// Every one, for the OpenAPI document.
-    pub(crate) const ALL: [Sort; 13] = [
+    pub(crate) const ALL: [Sort; 14] = [
         Sort::BadRequest,
         Sort::NotJson,
         Sort::UnknownTask,
+        Sort::UnknownDeadLetter,
         Sort::UnknownPath,
         Sort::WrongMethod,
         Sort::Conflict,
@@ -56,6 +58,7 @@ impl Sort {
             Sort::BadRequest => (400, "bad-request", "The request can't be read"),
             Sort::NotJson => (400, "not-json", "The body is no JSON"),
             Sort::UnknownTask => (404, "unknown-task", "No such task"),
+            Sort::UnknownDeadLetter => (404, "unknown-dead-letter", "No such dead letter"),
             Sort::UnknownPath => (404, "unknown-path", "No such path"),
             Sort::WrongMethod => (405, "wrong-method", "The path has no such method"),
             Sort::Conflict => (409, "conflict", "The task's state forbids it"),
@@ -104,6 +107,7 @@ impl Problem {
     pub(crate) fn new(sort: Sort, detail: impl Into<String>) -> Self {
         let kind = match sort {
             Sort::UnknownTask => ErrorKind::NotRegistered,
+            Sort::UnknownDeadLetter => ErrorKind::NotFound,
             Sort::NotJson => ErrorKind::Decode,
             Sort::InvalidArguments => ErrorKind::Bind,
             Sort::TooLarge => ErrorKind::TooLarge,

@@ -25,13 +25,7 @@ pub(super) async fn send(
     let Path(name) = name.map_err(unreadable_path)?;
     call::find(&app, &name)?;
     plain(&headers)?;
-    let body = body.map_err(|rejection| {
-        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
-            Problem::body_too_large()
-        } else {
-            Problem::new(Sort::BadRequest, "the body didn't arrive as a whole")
-        }
-    })?;
+    let body = whole(body)?;
     let (id, signature) = call::read(&app, fields(name, &body)?)?;
     app.send(signature).await?;
 
@@ -85,6 +79,17 @@ fn fields(name: String, body: &[u8]) -> Result<Map<String, Value>, Problem> {
     fields.extend(body);
     fields.insert("task".to_owned(), name.into());
     Ok(fields)
+}
+
+/// The body, if all of it is here.
+pub(super) fn whole(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Problem> {
+    body.map_err(|rejection| {
+        if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+            Problem::body_too_large()
+        } else {
+            Problem::new(Sort::BadRequest, "the body didn't arrive as a whole")
+        }
+    })
 }
 
 /// Percent-encoding that isn't UTF-8.

@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::beat::Beat;
 use crate::config::LogSettings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::ports::QueueName;
 use crate::time::Timestamp;
 use crate::worker::{Invocation, Worker};
 
@@ -46,6 +47,23 @@ pub async fn run(worker: Worker) -> Result<()> {
     log();
     connected(worker.app().ports().warm_results().await);
     let worker = &worker;
+    serve(move |event| async move { sqs::handle(worker, event).await }).await
+}
+
+/// Runs the reaper as a Lambda function on the queue `undelivered`, with `ReportBatchItemFailures`: what SQS
+/// gave up ends as FAILURE and as a dead letter. It needs to know no tasks.
+///
+/// # Errors
+/// `Config`, when the settings have no queue `undelivered` or no `dead-letters`.
+pub async fn run_reaper(app: App) -> Result<()> {
+    for name in [QueueName::UNDELIVERED, QueueName::DEAD_LETTERS] {
+        if !app.config().queues.contains_key(&QueueName::new(name)) {
+            let what = format!("SEDANO_QUEUES has no queue named `{name}`");
+            return Err(Error::new(ErrorKind::Config, what));
+        }
+    }
+    start(&app).await;
+    let worker = &Worker::new(app);
     serve(move |event| async move { sqs::handle(worker, event).await }).await
 }
 

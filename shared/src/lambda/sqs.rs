@@ -103,6 +103,9 @@ fn delivery(record: SqsRecord, config: &Config) -> Result<Delivery> {
             .unwrap_or(1),
         sent_at: Timestamp::from_millis(number("SentTimestamp").unwrap_or(0)),
         group: attribute("MessageGroupId").cloned(),
+        source: attribute("DeadLetterQueueSourceArn")
+            .and_then(|arn| config.queue_by_arn(arn))
+            .cloned(),
         attributes: record
             .message_attributes
             .into_iter()
@@ -114,14 +117,8 @@ fn delivery(record: SqsRecord, config: &Config) -> Result<Delivery> {
     })
 }
 
-/// The queue by the last part of its ARN, which is the last part of its URL too.
 fn queue_of(arn: &str, config: &Config) -> Result<QueueName> {
-    let wanted = arn.rsplit(':').next();
-    let found = config
-        .queues
-        .iter()
-        .find(|(_, url)| url.rsplit('/').next() == wanted);
-    found.map(|(name, _)| name.clone()).ok_or_else(|| {
+    config.queue_by_arn(arn).cloned().ok_or_else(|| {
         let what = format!("messages came from {arn}, which is none of SEDANO_QUEUES");
         Error::new(ErrorKind::Config, what)
     })

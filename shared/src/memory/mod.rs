@@ -73,8 +73,9 @@ impl Memory {
     /// In the time and with the randomness given.
     ///
     /// The config's queues are there from the start: visible again after its visibility timeout
-    /// (90 s where it says none), and after 10 receives moved to its `dead-letters` (for a FIFO
-    /// queue `dead-letters.fifo`: both are of one kind, as in SQS), where it has one.
+    /// (90 s where it says none), and after 10 receives moved to its `undelivered`, or else to its
+    /// `dead-letters` (for a FIFO queue `undelivered.fifo` and `dead-letters.fifo`: both are of one kind,
+    /// as in SQS), where it has one.
     pub fn with(config: &Config, clock: Arc<dyn Clock>, entropy: Arc<dyn Entropy>) -> Self {
         let counter = Arc::new(Counter::default());
         let queue = MemoryQueue::new(config, clock.clone(), entropy.clone(), counter.clone());

@@ -216,9 +216,12 @@ fn a_world_that_never_ends_is_found() {
     // A queue that nobody reads but its pollers, and a worker that hands everything back.
     let report = Simulation::new(|| tasks![add])
         .config(|config| config.unknown_task_grace = Duration::from_secs(86_400 * 30))
+        .queue("orders.fifo")
         .seeds(0..1)
         .run(async |world| {
-            world.send_body("default", "{\"task\": \"unknown\"}").await;
+            world
+                .send_body("orders.fifo", "{\"task\": \"unknown\"}")
+                .await;
             Ok(())
         });
     assert!(!report.is_ok());

@@ -5,7 +5,11 @@ mod budget;
 mod death;
 mod edges;
 mod faults;
+mod mortal;
 mod order;
+mod outage;
+mod reap;
+mod redrive;
 mod retry;
 mod steps;
 mod time;
@@ -18,7 +22,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::entropy::SeededEntropy;
-use crate::memory::{Memory, StoredMessage, TokioClock};
+use crate::memory::{Memory, QueueSettings, StoredMessage, TokioClock};
 use crate::ports::{BATCH_ENTRIES, Delivery, Item, Outgoing, QueueName, Table};
 use crate::{
     App, Context, Disposition, Invocation, Record, ResultExt, SoftTimeLimit, State, TaskError,
@@ -246,6 +250,16 @@ impl World {
             () = clock.sleep(after) => {}
         }
         deliveries.len()
+    }
+
+    /// A FIFO queue that gives a message up after so many receives.
+    fn gives_up(&self, queue: &str, receives: u32) {
+        let settings = QueueSettings {
+            max_receive_count: receives,
+            dead_letter_queue: Some("undelivered.fifo".into()),
+            ..QueueSettings::default()
+        };
+        self.memory.queue().define(queue, settings);
     }
 
     async fn pass(&self, seconds: u64) {

@@ -110,33 +110,26 @@ impl MemoryQueue {
             entropy,
             counter,
         };
-        let fifo_dead_letters = format!("{}.fifo", QueueName::DEAD_LETTERS);
         for name in config.queues.keys() {
-            let dead_letters = if name.is_fifo() {
-                &fifo_dead_letters
-            } else {
-                QueueName::DEAD_LETTERS
-            };
-            let dead_letters = QueueName::new(dead_letters);
-            let is_last = *name == dead_letters;
             let defaults = QueueSettings::default();
+            let target = gives_up_to(name, config);
             queue.define(
                 name.as_str(),
                 QueueSettings {
                     visibility_timeout: config
                         .visibility_timeout
                         .unwrap_or(defaults.visibility_timeout),
-                    retention: if is_last {
-                        DAY * 14
-                    } else {
-                        defaults.retention
+                    max_receive_count: match (name.is_undelivered(), name.is_fifo()) {
+                        // It keeps the count that it was given up with.
+                        (true, _) => 50,
+                        (false, true) => 1000,
+                        (false, false) => defaults.max_receive_count,
                     },
-                    max_receive_count: match name.is_fifo() {
-                        true => 1000,
-                        false => defaults.max_receive_count,
+                    retention: match name.is_undelivered() || name.is_dead_letters() {
+                        true => DAY * 14,
+                        false => defaults.retention,
                     },
-                    dead_letter_queue: (!is_last && config.queues.contains_key(&dead_letters))
-                        .then_some(dead_letters),
+                    dead_letter_queue: target,
                     ..defaults
                 },
             );
@@ -214,7 +207,7 @@ impl MemoryQueue {
         if let Some(target) = dead_letters.and_then(|name| inner.queues.get_mut(&name)) {
             for message in taken.dead {
                 inner.sequence += 1;
-                target.state.adopt(inner.sequence, message, now);
+                target.state.adopt(inner.sequence, message, queue, now);
                 target.changed.notify_waiters();
             }
         }
@@ -383,6 +376,24 @@ impl Queue for MemoryQueue {
         self.counter.call("GetQueueAttributes");
         Ok(depth)
     }
+}
+
+/// Where a queue's messages go that were received too often: to the reaper's queue, or where there is
+/// none to the dead letters. Both queues are of one kind, as in SQS.
+fn gives_up_to(name: &QueueName, config: &Config) -> Option<QueueName> {
+    let configured = |target: &str| {
+        let ending = if name.is_fifo() { ".fifo" } else { "" };
+        let target = QueueName::new(format!("{target}{ending}"));
+        config.queues.contains_key(&target).then_some(target)
+    };
+    if name.is_dead_letters() {
+        return None;
+    }
+    let undelivered = match name.is_undelivered() {
+        true => None,
+        false => configured(QueueName::UNDELIVERED),
+    };
+    undelivered.or_else(|| configured(QueueName::DEAD_LETTERS))
 }
 
 fn refused(queue: &QueueName, refusal: Refusal) -> Error {

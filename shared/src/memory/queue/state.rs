@@ -34,6 +34,8 @@ pub(super) struct Message {
     pub(super) receive_count: u32,
     /// When it was received last; none before the first time and after a move.
     pub(super) received_at: Option<Timestamp>,
+    /// The queue that gave it up.
+    pub(super) source: Option<QueueName>,
 }
 
 /// What one receive brings about.
@@ -95,17 +97,21 @@ impl State {
             visible_at: now + delay,
             receive_count: 0,
             received_at: None,
+            source: None,
         };
         self.insert(seq, message);
     }
 
     /// Adds a message that another queue gave up. It keeps its id, its count and when it was sent.
-    pub(super) fn adopt(&mut self, seq: u64, message: Message, now: Timestamp) {
+    pub(super) fn adopt(&mut self, seq: u64, message: Message, from: &QueueName, now: Timestamp) {
+        // The first is the one that it was sent to.
+        let source = message.source.clone().or_else(|| Some(from.clone()));
         self.insert(
             seq,
             Message {
                 visible_at: now,
                 received_at: None,
+                source,
                 ..message
             },
         );
@@ -181,6 +187,7 @@ impl State {
             receive_count: message.receive_count,
             sent_at: message.sent_at,
             group: message.group.clone(),
+            source: message.source.clone(),
         });
         let visible_at = now + settings.visibility_timeout;
         self.show_at(seq, visible_at);

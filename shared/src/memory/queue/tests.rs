@@ -78,7 +78,7 @@ async fn a_receive_of_an_empty_queue_waits_as_long_as_asked() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_visibility_timeout_is_90_seconds_and_the_eleventh_receive_finds_a_dead_letter() {
+async fn the_visibility_timeout_is_90_seconds_and_the_eleventh_receive_gives_up() {
     let (memory, ports) = memory();
     send(&ports, Duration::ZERO).await;
     for round in 1..=10 {
@@ -99,7 +99,8 @@ async fn the_visibility_timeout_is_90_seconds_and_the_eleventh_receive_finds_a_d
         );
         ports.clock.sleep(SECOND).await;
     }
-    assert!(memory.queue().dead_letters().is_empty());
+    let undelivered = QueueName::new(QueueName::UNDELIVERED);
+    assert!(memory.queue().messages(&undelivered).is_empty());
     assert!(
         ports
             .queue
@@ -108,7 +109,13 @@ async fn the_visibility_timeout_is_90_seconds_and_the_eleventh_receive_finds_a_d
             .unwrap()
             .is_empty()
     );
-    assert_eq!(memory.queue().dead_letters()[0].body, "hello");
+    let given_up = ports.queue.receive(&undelivered, 1, Duration::ZERO).await;
+    let given_up = given_up.unwrap().remove(0);
+    assert_eq!(
+        (given_up.body.as_str(), given_up.receive_count),
+        ("hello", 11)
+    );
+    assert_eq!(given_up.source, Some(default()));
     assert_eq!(
         ports.queue.depth(&default()).await.unwrap(),
         Depth::default()
@@ -209,6 +216,24 @@ async fn an_unknown_queue_is_named_with_those_that_are_known() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "there is no queue named `nope`: SEDANO_QUEUES names `dead-letters`, `default`, `quarantine`"
+        "there is no queue named `nope`: SEDANO_QUEUES names `dead-letters`, `default`, `quarantine`, `undelivered`"
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_queue_for_the_reaper_what_is_given_up_is_a_dead_letter() {
+    let mut config = Config::memory();
+    config
+        .queues
+        .remove(&QueueName::new(QueueName::UNDELIVERED));
+    let memory = Memory::new(&config);
+    let ports = memory.ports();
+    let queue = default();
+    send(&ports, Duration::ZERO).await;
+    for _ in 0..11 {
+        let received = ports.queue.receive(&queue, 1, Duration::ZERO).await;
+        received.unwrap();
+        ports.clock.sleep(SECOND * 90).await;
+    }
+    assert_eq!(memory.queue().dead_letters()[0].body, "hello");
 }
