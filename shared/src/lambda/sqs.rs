@@ -162,6 +162,16 @@ mod tests {
     }
 
     #[test]
+    fn what_was_given_up_names_its_queue() {
+        let mut event: Value = serde_json::from_str(EVENT).unwrap();
+        let attributes = &mut event["Records"][0]["attributes"];
+        attributes["DeadLetterQueueSourceArn"] = "arn:aws:sqs:eu-west-1:1:app-Default-1X".into();
+        let mut event: Event = serde_json::from_value(event).unwrap();
+        let source = delivery(event.records.remove(0), &config()).unwrap().source;
+        assert_eq!(source, Some(QueueName::new("default")));
+    }
+
+    #[test]
     fn a_foreign_queue_is_named() {
         let error = queue_of("arn:aws:sqs:eu-west-1:1:other", &config()).unwrap_err();
         assert_eq!(
