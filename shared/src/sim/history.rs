@@ -104,8 +104,8 @@ pub(super) struct Run {
 pub(super) struct Invoked {
     /// The tasks of its batch.
     pub(super) ids: Vec<String>,
-    /// Whether its queue keeps an order, so that some of them run after the others.
-    pub(super) ordered: bool,
+    /// Where its batch came from.
+    pub(super) queue: QueueName,
     pub(super) killed: bool,
 }
 

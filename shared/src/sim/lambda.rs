@@ -150,7 +150,7 @@ impl Lambda {
             .idle(self.deployment())
             .unwrap_or_else(|| self.environment(self.deployment()));
         let process = environment.process.clone();
-        let number = begin(shared, deliveries);
+        let number = begin(shared, &mapping.queue, deliveries);
         let timeout = self.blueprint.timeout;
         let invocation = Invocation {
             id: format!("invocation-{number}"),
@@ -269,7 +269,7 @@ async fn acknowledge(
 }
 
 /// The number of the invocation that begins.
-fn begin(shared: &Shared, deliveries: &[Delivery]) -> u32 {
+fn begin(shared: &Shared, queue: &QueueName, deliveries: &[Delivery]) -> u32 {
     let now = shared.clock.now();
     let tasks: Vec<_> = deliveries
         .iter()
@@ -287,12 +287,8 @@ fn begin(shared: &Shared, deliveries: &[Delivery]) -> u32 {
         .log
         .add(now, &who, format_args!("begins with {ids:?}"));
     let killed = false;
-    let ordered = deliveries.iter().any(|one| one.queue.is_fifo());
-    history.invocations.push(Invoked {
-        ids,
-        ordered,
-        killed,
-    });
+    let queue = queue.clone();
+    history.invocations.push(Invoked { ids, queue, killed });
     number
 }
 

@@ -81,7 +81,7 @@ const SWITCHED: [Switched; 16] = [
         1000,
         Invariant::Neighbours,
     ),
-    off(Rule::CountDeaths, Faults::all(), 20, Invariant::NothingLeft),
+    off(Rule::CountDeaths, Faults::all(), 20, Invariant::Neighbours),
     off(Rule::WaitUntilDue, Faults::all(), 20, Invariant::OnTime),
     off(Rule::RevokeExpired, Faults::all(), 20, Invariant::OnTime),
     off(

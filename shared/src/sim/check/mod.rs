@@ -29,7 +29,7 @@ pub enum Invariant {
     ChildrenOnce,
     /// No body begins before its time, and none of a task that has expired is claimed.
     OnTime,
-    /// Only a task whose process died often enough is given up for it, and only a name that no worker
+    /// A task whose process died often enough is given up for it, and no other; and only a name that no worker
     /// knew for long enough is unknown.
     Neighbours,
     /// The tasks of a FIFO group run in the order in which they were sent: none begins before those in

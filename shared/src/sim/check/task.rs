@@ -1,9 +1,11 @@
 //! What must hold of one task: its record, and the runs of its body.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::{DEATHS, Invariant, Judge};
 use crate::options::Options;
+use crate::ports::QueueName;
 use crate::record::State;
 use crate::sim::history::{End, Run, SentTask, Step};
 use crate::time::Timestamp;
@@ -141,6 +143,27 @@ impl Judge<'_> {
         }
     }
 
+    /// A task that has killed its process often enough isn't run again.
+    fn given_up(&mut self, id: &str) {
+        let mut deaths: BTreeMap<u32, usize> = BTreeMap::new();
+        for run in self.history.runs.iter().filter(|run| run.id == id) {
+            let died = run.ended.is_some_and(|(_, end)| end == End::Died);
+            let invoked = self.history.invocations.get(run.invocation as usize);
+            let alone =
+                invoked.is_some_and(|invoked| invoked.queue.as_str() == QueueName::QUARANTINE);
+            if died && alone {
+                *deaths.entry(run.attempt).or_default() += 1;
+            }
+        }
+        if let Some((attempt, deaths)) = deaths.into_iter().find(|(_, deaths)| *deaths > DEATHS) {
+            let what = format!(
+                "attempt {attempt} of task {id} has killed {deaths} processes in quarantine; \
+                 {DEATHS} are enough"
+            );
+            self.found(Invariant::Neighbours, what);
+        }
+    }
+
     fn neighbours(&mut self, id: &str, name: &str, steps: &[Step]) {
         let kind = |kind: &str| {
             steps.iter().find(|step| {
@@ -158,7 +181,7 @@ impl Judge<'_> {
                     })
                 };
                 let held = invoked.ids.iter().any(|held| held == id);
-                let alone = invoked.ids == [id] || (invoked.ordered && held && !company());
+                let alone = invoked.ids == [id] || (invoked.queue.is_fifo() && held && !company());
                 invoked.killed && alone
             });
             let deaths = alone.count();
@@ -169,6 +192,7 @@ impl Judge<'_> {
                 self.found(Invariant::Neighbours, what);
             }
         }
+        self.given_up(id);
         let Some(lost) = kind("NotRegistered") else {
             return;
         };

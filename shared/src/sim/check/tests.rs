@@ -67,12 +67,8 @@ fn run(invocation: u32, begun: i64, ended: i64) -> Run {
 
 fn invoked(killed: bool) -> Invoked {
     let ids = vec!["a".to_owned()];
-    let ordered = false;
-    Invoked {
-        ids,
-        ordered,
-        killed,
-    }
+    let queue = QueueName::new(QueueName::QUARANTINE);
+    Invoked { ids, queue, killed }
 }
 
 /// One task that was sent, claimed, run and recorded.
