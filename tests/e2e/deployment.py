@@ -87,6 +87,8 @@ class Stack:
         self.lambda_ = self.client("lambda")
         self.logs = self.client("logs")
         self.outputs: dict[str, str] = {}
+        # How many want the stack's own rule to be quiet.
+        self._quiet = 0
 
     def client(self, service: str, safe: bool = True, keys: tuple[str, str] = ROOT_KEYS):
         settings = Config(retries={"total_max_attempts": 2}, region_name=REGION)
@@ -214,20 +216,31 @@ class Stack:
         """What is sent inside waits in the queue, and comes as one batch afterwards, with nothing that the
         stack's own rule sends."""
         mapping = self._mapping(queue)["UUID"]
-        events, rule = self.client("events"), self.outputs["DailyAddRuleName"]
 
         def set_enabled(enabled: bool) -> None:
             wanted = "Enabled" if enabled else "Disabled"
             self.lambda_.update_event_source_mapping(UUID=mapping, Enabled=enabled)
             until(30, lambda: self._mapping(queue)["State"] == wanted, f"the mapping is {wanted}")
 
+        with self.without_rule():
+            set_enabled(False)
+            try:
+                yield
+            finally:
+                set_enabled(True)
+
+    @contextlib.contextmanager
+    def without_rule(self) -> Iterator[None]:
+        """The stack's own rule sends nothing meanwhile."""
+        events, rule = self.client("events"), self.outputs["DailyAddRuleName"]
+        self._quiet += 1
         events.disable_rule(Name=rule)
-        set_enabled(False)
         try:
             yield
         finally:
-            set_enabled(True)
-            events.enable_rule(Name=rule)
+            self._quiet -= 1
+            if not self._quiet:
+                events.enable_rule(Name=rule)
 
     def log_lines(self, function: str = "Consumer") -> list[dict]:
         """What a function logged as JSON: the fields of each line beside its level and time."""
