@@ -199,6 +199,7 @@ def test_the_producer_can_neither_receive_nor_delete():
     [
         ("consumer", ("dynamodb:GetItem", "ResultsTable")),
         ("console", ("dynamodb:GetItem", "ResultsTable")),
+        ("reaper", ("dynamodb:GetItem", "ResultsTable")),
         ("producer", ("sqs:GetQueueAttributes", "DefaultQueue")),
     ],
 )

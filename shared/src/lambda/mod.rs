@@ -62,7 +62,8 @@ pub async fn run_reaper(app: App) -> Result<()> {
             return Err(Error::new(ErrorKind::Config, what));
         }
     }
-    start(&app).await;
+    log();
+    connected(app.ports().warm_results().await);
     let worker = &Worker::new(app);
     serve(move |event| async move { sqs::handle(worker, event).await }).await
 }
