@@ -185,7 +185,7 @@ class Stack:
         return waiting, count["ApproximateNumberOfMessagesNotVisible"]
 
     def wait_until_empty(self, seconds: float = 60) -> None:
-        queues = ("Default", "Quarantine")
+        queues = ("Default", "Quarantine", "Undelivered")
         until(seconds, lambda: all(self.depth(queue) == (0, 0) for queue in queues), "empty queues")
 
     def dead_letter(self, task_or_body: str, seconds: float = 30) -> dict:

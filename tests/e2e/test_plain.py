@@ -73,7 +73,7 @@ def test_an_expired_task_is_revoked(stack, new_id):
 
 
 def test_the_queues_refuse_what_comes_without_tls(stack):
-    for queue in ("Default", "Quarantine", "DeadLetter"):
+    for queue in ("Default", "Quarantine", "Undelivered", "DeadLetter"):
         with pytest.raises(ClientError) as refused:
             stack.client("sqs", safe=False).send_message(QueueUrl=stack.outputs[f"{queue}QueueUrl"], MessageBody="{}")
         assert refused.value.response["Error"]["Code"] == "AccessDenied"
