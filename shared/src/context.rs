@@ -111,7 +111,8 @@ impl Context {
     }
 
     /// A key for services that take one (Stripe's `Idempotency-Key`): the same in every run of this
-    /// task, so that an effect which a crash cut off from its record isn't repeated.
+    /// task, so that an effect which a crash cut off from its record isn't repeated. A task that is redriven
+    /// with other arguments keeps it too: such a service then refuses them, or answers for the old ones.
     pub fn idempotency_key(&self) -> &str {
         &self.message.id
     }

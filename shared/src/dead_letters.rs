@@ -425,7 +425,7 @@ impl DeadLetters {
     pub async fn discard(&self, id: &str) -> Result<Option<DeadLetter>> {
         let mut scan = Scan::of_one(&self.app, id)?;
         let discarded = match scan.next().await {
-            Ok(Some(held)) => self.remove(&held).await.map(|()| Some(held.letter)),
+            Ok(Some(held)) => self.let_go(&held).await.map(|()| Some(held.letter)),
             Ok(None) => Ok(None),
             Err(error) => Err(error),
         };
@@ -448,7 +448,7 @@ impl DeadLetters {
             match scan.next().await {
                 Ok(Some(held)) => {
                     met += 1;
-                    each(&held.letter, self.remove(&held).await);
+                    each(&held.letter, self.let_go(&held).await);
                 }
                 Ok(None) => break Ok(met),
                 Err(error) => break Err(error),
@@ -534,21 +534,29 @@ impl DeadLetters {
             let now = self.app.now();
             let item = store.get(&Key::Result(message.id.clone())).await?;
             let Some(item) = item.filter(|item| !is_expired(item, now)) else {
-                return Ok(Plan::send(State::Pending, 0));
+                return Ok(Plan::send(State::Pending, message.generation));
             };
             let generation = count(&item, field::GENERATION);
             let attempt = count(&item, field::ATTEMPT);
             match status(&item) {
                 Some(State::Failure) => {
                     let next = attempt.max(message.attempt).saturating_add(1);
-                    let write = new_generation(message, &item, next, queue, now);
+                    let write = new_generation(message, &item, next, queue, edit, now);
                     if let Outcome::Applied(_) = store.write(write).await? {
                         message.attempt = next;
+                        message.generation = generation + 1;
                         return Ok(Plan::send(State::Retry, generation + 1));
                     }
                 }
+                // By its own backoff, or in another's hands: what it runs with isn't this letter's to say.
+                Some(State::Retry | State::Started)
+                    if !edit.is_none() && generation <= message.generation =>
+                {
+                    return conflict("isn't over yet, so it can't be edited: look again later");
+                }
                 // Recorded, by an earlier redrive say, and maybe never sent.
                 Some(State::Retry) => {
+                    message.generation = generation;
                     if attempt > message.attempt {
                         message.attempt = attempt;
                         message.retries = count(&item, field::RETRIES);
@@ -562,6 +570,7 @@ impl DeadLetters {
                         return conflict("is running: look again when it is done");
                     }
                     message.attempt = message.attempt.max(attempt);
+                    message.generation = generation;
                     return Ok(Plan::send(State::Started, generation));
                 }
                 Some(State::Revoked) => {
@@ -585,6 +594,29 @@ impl DeadLetters {
             }
         }
         conflict("changes while it is redriven: try again")
+    }
+
+    /// Removes a letter whose task doesn't need it: one whose redrive was broken off between its record and
+    /// its message has nothing else to bring it back.
+    async fn let_go(&self, held: &Held) -> Result<()> {
+        let letter = &held.letter;
+        if let Ok(message) = Message::decode(&letter.body, &letter.message_id, letter.sent_at) {
+            let key = Key::Result(message.id.clone());
+            let item = self.app.ports().store.get(&key).await?;
+            let broken_off = item.is_some_and(|item| {
+                let later = count(&item, field::GENERATION) > message.generation;
+                later && status(&item) == Some(State::Retry) && !is_expired(&item, self.app.now())
+            });
+            if broken_off {
+                let what = format!(
+                    "task {} is being redriven, and this letter may be all that brings it back: \
+                     redrive it again, or discard it when the task is over",
+                    message.id
+                );
+                return Err(Error::new(ErrorKind::Conflict, what));
+            }
+        }
+        self.remove(held).await
     }
 
     async fn remove(&self, held: &Held) -> Result<()> {
@@ -633,25 +665,31 @@ fn new_generation(
     item: &Item,
     attempt: u32,
     queue: &QueueName,
+    edit: &Edit,
     now: Timestamp,
 ) -> Write {
     let generation = count(item, field::GENERATION).saturating_add(1);
+    let mut changes = vec![
+        Change::Set(field::STATUS.into(), State::Retry.into()),
+        Change::Set(field::ATTEMPT.into(), attempt.into()),
+        Change::Set(field::RETRIES.into(), 0_u32.into()),
+        Change::Set(field::GENERATION.into(), generation.into()),
+        Change::Set(field::TASK.into(), message.task.as_str().into()),
+        Change::Set(field::QUEUE.into(), queue.as_str().into()),
+        Change::Set(field::DUE_AT.into(), now.into()),
+        Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
+        Change::Remove(field::FINISHED_AT.into()),
+        Change::Remove(field::MESSAGE.into()),
+        // Its deaths were those of another life.
+        Change::Remove(field::CRASHES.into()),
+    ];
+    if !edit.is_none() {
+        // What its steps have left, they left for other arguments.
+        changes.push(Change::Remove(field::CHECKPOINTS.into()));
+    }
     Write {
         key: Key::Result(message.id.clone()),
-        op: Op::Update(vec![
-            Change::Set(field::STATUS.into(), State::Retry.into()),
-            Change::Set(field::ATTEMPT.into(), attempt.into()),
-            Change::Set(field::RETRIES.into(), 0_u32.into()),
-            Change::Set(field::GENERATION.into(), generation.into()),
-            Change::Set(field::TASK.into(), message.task.as_str().into()),
-            Change::Set(field::QUEUE.into(), queue.as_str().into()),
-            Change::Set(field::DUE_AT.into(), now.into()),
-            Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
-            Change::Remove(field::FINISHED_AT.into()),
-            Change::Remove(field::MESSAGE.into()),
-            // Its deaths were those of another life.
-            Change::Remove(field::CRASHES.into()),
-        ]),
+        op: Op::Update(changes),
         when: When::All(vec![
             When::Eq(field::STATUS.into(), State::Failure.into()),
             When::Eq(field::ATTEMPT.into(), count(item, field::ATTEMPT).into()),

@@ -55,6 +55,9 @@ pub struct Message {
     pub parent_id: Option<String>,
     /// How many sends by workers lead here: the guard against endless chains.
     pub hops: u32,
+    /// How often the task was redriven by hand. A message of an earlier generation counts for nothing once
+    /// the record is of a later one.
+    pub generation: u32,
     /// The queue it belongs to, where that isn't the one it is in (quarantine).
     pub queue: Option<String>,
     /// The sender's own words, handed to the task.
@@ -90,6 +93,7 @@ impl Message {
             root_id: None,
             parent_id: None,
             hops: 0,
+            generation: 0,
             queue: None,
             headers: Map::new(),
             trace: None,
@@ -171,6 +175,7 @@ impl Message {
             root_id: fields.text("root_id")?,
             parent_id: fields.text("parent_id")?,
             hops: fields.count("hops")?.unwrap_or(0),
+            generation: fields.count("generation")?.unwrap_or(0),
             queue: fields.text("queue")?,
             headers: fields.object("headers")?,
             trace: fields.text("trace")?,
@@ -230,6 +235,7 @@ impl Message {
             ("retries", self.retries),
             ("attempt", self.attempt),
             ("hops", self.hops),
+            ("generation", self.generation),
         ];
         let (name, _) = counts.into_iter().find(|(_, count)| *count > MOST)?;
         Some(format!("`{name}` is over {MOST}"))
@@ -253,6 +259,7 @@ impl Message {
             root_id,
             parent_id,
             hops,
+            generation,
             queue,
             headers,
             trace,
@@ -286,6 +293,7 @@ impl Message {
         put("root_id", root_id.as_deref().map(Value::from));
         put("parent_id", parent_id.as_deref().map(Value::from));
         put("hops", count(*hops));
+        put("generation", count(*generation));
         put("queue", queue.as_deref().map(Value::from));
         put(
             "headers",
@@ -448,7 +456,7 @@ mod tests {
             "v": 1, "id": "a", "task": "t", "args": [1], "kwargs": {"k": null},
             "eta": "2026-03-01T12:00:00.000Z", "expires": "2026-03-01T13:00:00.000Z",
             "retries": 2, "attempt": 3, "priority": 9, "time_limit": 1.5, "soft_time_limit": 1.0,
-            "ignore_result": true, "root_id": "r", "parent_id": "p", "hops": 4, "queue": "q",
+            "ignore_result": true, "root_id": "r", "parent_id": "p", "hops": 4, "generation": 1, "queue": "q",
             "headers": {"tenant": "x"}, "trace": "00-…", "colour": "green"
         });
         let message = decode(&body.to_string()).unwrap();

@@ -30,6 +30,7 @@ UNUSED = {
         ("sqs:SendMessage", "DefaultQueue"): "its entry is due every five minutes, which a short run may miss",
     },
     "console": {
+        ("dynamodb:PutItem", "ResultsTable"): "a revocation in place of a record past its time",
         ("sqs:ChangeMessageVisibility", "DeadLetterQueue"): "what it looked at is shown again, if nothing else is there",
     },
     "consumer": {
@@ -59,7 +60,7 @@ _BUS = ("AWSEvents.ListRules", "AWSEvents.ListTargetsByRule")
 NEVER_CALLED = {
     "beat": {*_QUEUE_READS, *_BUS, "AmazonSQS.GetQueueAttributes", "DynamoDB_20120810.DeleteItem",
              "DynamoDB_20120810.Query", "DynamoDB_20120810.BatchExecuteStatement"},
-    "console": {*_BUS, "DynamoDB_20120810.PutItem", "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query",
+    "console": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query",
                 "DynamoDB_20120810.BatchExecuteStatement"},
     "consumer": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query"},
     "producer": {*_QUEUE_READS, *_STORE_WRITES, *_BUS, "DynamoDB_20120810.GetItem", "DynamoDB_20120810.DeleteItem",

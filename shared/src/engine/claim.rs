@@ -216,6 +216,9 @@ impl Batch<'_> {
             (field::QUEUE, job.home.as_str().into()),
             (field::TTL, (attempt.start + GUARD_FOR).as_secs().into()),
         ];
+        if message.generation > 0 {
+            fields.push((field::GENERATION, message.generation.into()));
+        }
         if let Some(parent) = &message.parent_id {
             fields.push((field::PARENT_ID, parent.as_str().into()));
         }

@@ -85,7 +85,14 @@ impl Batch<'_> {
             .options()
             .result_expires
             .unwrap_or(self.worker.app().config().result_expires);
-        let expires = kept_for(&job.message.id, expires);
+        let dead = matches!(
+            verdict,
+            Verdict::Failure {
+                dead_letter: true,
+                ..
+            }
+        );
+        let expires = kept_for(&job.message.id, dead, expires);
         let mut runs = claimed.attempts;
         if let Some(run) = runs.last_mut() {
             run.end = Some(now);

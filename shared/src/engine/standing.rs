@@ -16,6 +16,7 @@ use crate::record::{self, State, count, field, instant, status};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
+use super::reroute::DEAD;
 use super::{Batch, Job, Rule};
 
 /// How the record stands to a message that wants to run.
@@ -32,6 +33,8 @@ pub(super) enum Standing {
     },
     /// A later attempt runs; its own message looks after it.
     Overtaken,
+    /// The task was redriven since: the message is of an earlier generation.
+    Superseded,
     /// Someone alive runs it until then.
     Held { until: Timestamp },
     /// Whoever ran this attempt is dead.
@@ -42,6 +45,10 @@ impl Standing {
     pub(super) fn of(item: &Item, job: &Job<'_>, now: Timestamp) -> Self {
         let attempt = count(item, field::ATTEMPT);
         let until = instant(item, field::LEASE_UNTIL).unwrap_or(now);
+        if count(item, field::GENERATION) > job.message.generation {
+            // Helped or adopted, it would bring back the arguments and the expiry of an earlier life.
+            return Standing::Superseded;
+        }
         match status(item) {
             Some(state) if state.is_final() => Standing::Final(item.clone()),
             Some(State::Retry) if attempt > job.message.attempt => Standing::Newer {
@@ -110,7 +117,7 @@ impl Batch<'_> {
     pub(super) async fn refused(&self, job: &Job<'_>, standing: Standing) -> Result<Disposition> {
         let task_id = &job.message.id;
         match standing {
-            Standing::Mine | Standing::Overtaken => Ok(Disposition::Done),
+            Standing::Mine | Standing::Overtaken | Standing::Superseded => Ok(Disposition::Done),
             Standing::Final(item) => self.follow_again(job, &item).await,
             Standing::Newer { .. } if !self.worker.keeps(Rule::HelpStale) => Ok(Disposition::Done),
             Standing::Newer { .. } if job.delivery.queue.is_fifo() => Ok(Disposition::Returned),
@@ -133,7 +140,10 @@ impl Batch<'_> {
             // Both copies are one message: acknowledging it would take away what brings the task back
             // if its runner dies.
             Standing::Held { until } => {
-                let left = until.since(self.now()).max(Duration::from_secs(1));
+                // Nobody may hold it any more, and yet it isn't for this message: it asks less and less often,
+                // for each time is a receive.
+                let least = 1_u64 << job.delivery.receive_count.min(6);
+                let left = until.since(self.now()).max(Duration::from_secs(least));
                 self.hide(job.delivery, left).await?;
                 Ok(Disposition::Returned)
             }
@@ -177,7 +187,9 @@ impl Batch<'_> {
         failure: &Failure,
     ) -> Result<Standing> {
         let now = self.now();
-        let expires = kept_for(&job.message.id, self.worker.app().config().result_expires);
+        let expires = self.worker.app().config().result_expires;
+        let dead = DEAD.contains(&failure.kind.as_str());
+        let expires = kept_for(&job.message.id, dead, expires);
         let mut changes = vec![
             Change::Set(field::TASK.into(), job.message.task.as_str().into()),
             Change::Set(field::OWNER.into(), job.owner.as_str().into()),
@@ -211,15 +223,21 @@ impl Batch<'_> {
             // An earlier try of this very write, whose answer was lost.
             return Ok(Standing::Mine);
         }
-        Ok(self.standing(job, outcome))
+        Ok(match (&outcome, self.standing(job, outcome.clone())) {
+            // Its claim, not this write.
+            (Outcome::Refused(_), Standing::Mine) => Standing::Held { until: now },
+            (_, standing) => standing,
+        })
     }
 }
 
-/// How long a final record is kept. An id that somebody made up may come again, in another message: its
-/// record guards against it for two weeks at least. A random one never does.
-pub(super) fn kept_for(id: &str, result_expires: Duration) -> Duration {
-    match is_random(id) {
-        true => result_expires,
+/// How long a final record is kept. An id that somebody made up may come again in another message, and a dead
+/// letter may be redriven: their records are there for two weeks at least. Any message may come again for a
+/// while after its end was recorded: an hour is the least.
+pub(super) fn kept_for(id: &str, dead_letter: bool, result_expires: Duration) -> Duration {
+    const LEAST: Duration = Duration::from_secs(3600);
+    match is_random(id) && !dead_letter {
+        true => result_expires.max(LEAST),
         false => result_expires.max(GUARD_FOR),
     }
 }
@@ -246,7 +264,8 @@ pub(super) fn abandoned(job: &Job<'_>, now: Timestamp) -> When {
 
 /// The whole message, for a retry by hand; unless it alone would fill the record.
 pub(super) fn kept_message(job: &Job<'_>) -> Option<Attribute> {
-    const ROOM: usize = 300 * 1024;
+    // Beside an error, its causes and the task's checkpoints.
+    const ROOM: usize = 200 * 1024;
     let kept = compress(&job.delivery.body);
     if kept.len() > ROOM {
         let (task_id, bytes) = (&job.message.id, kept.len());

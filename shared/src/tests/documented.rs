@@ -47,7 +47,7 @@ fn the_guide_states_the_limits_of_the_code() {
             format!("{} bytes", crate::message::TEXT),
         ),
         (
-            "`retries`, `attempt`, `hops`",
+            "`retries`, `attempt`, `hops`, `generation`",
             crate::message::MOST.to_string(),
         ),
         ("instants", last.to_string()),

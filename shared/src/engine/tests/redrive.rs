@@ -88,10 +88,17 @@ async fn a_task_that_killed_its_process_may_do_so_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expired_record_is_no_hindrance() {
+async fn a_record_lives_as_long_as_its_letter_and_its_lack_is_no_hindrance() {
     let world = World::new();
     let id = world.rejected().await;
-    world.pass(2 * 86_400).await;
+    world.pass(13 * 86_400).await;
+    assert_eq!(world.status(&id).await, State::Failure);
+    let gone = crate::ports::Write {
+        key: crate::ports::Key::Result(id.clone()),
+        op: crate::ports::Op::Delete,
+        when: crate::ports::When::Present,
+    };
+    world.app().ports().store.write(gone).await.unwrap();
     let edit = args(json!("ignore"));
     let redriven = world.letters().redrive(&id, &edit).await.unwrap().unwrap();
     assert_eq!((redriven.status, redriven.generation), (State::Pending, 0));
@@ -110,7 +117,8 @@ async fn what_was_due_or_expired_once_is_due_now() {
     world.pass(3600).await;
     world.redrive("e").await;
     let next: Value = serde_json::from_str(&world.messages("default")[0].body).unwrap();
-    let wanted = json!({"v": 1, "id": "e", "task": "answer", "args": ["reject"], "attempt": 1});
+    let wanted = json!({"v": 1, "id": "e", "task": "answer", "args": ["reject"], "attempt": 1,
+        "generation": 1});
     assert_eq!(next, wanted);
 }
 
@@ -374,4 +382,109 @@ async fn letters_are_chosen_by_task_reason_id_and_age() {
     assert_eq!(met.unwrap(), 2);
     assert_eq!(discarded, 2);
     assert!(world.messages("dead-letters").is_empty());
+}
+
+/// A message whose acknowledgement was lost comes again, after its task was redriven with other arguments.
+#[tokio::test(start_paused = true)]
+async fn a_late_copy_of_an_earlier_generation_changes_nothing() {
+    let mut config = Config::memory();
+    for name in ["jobs.fifo", "dead-letters.fifo"] {
+        config.queues.insert(name.into(), "memory".to_owned());
+    }
+    let world = World::with(config);
+    for queue in ["default", "jobs.fifo"] {
+        let id = format!("late on {queue}");
+        let body = json!({"id": id, "task": "answer", "args": ["reject"], "expires": 60});
+        world.send_body(queue, body.to_string()).await;
+        let deliveries = world.receive(queue).await;
+        world.worker.handle(&deliveries, &world.invocation()).await;
+        assert_eq!(world.status(&id).await, State::Failure);
+        let edit = args(json!("ignore"));
+        world.letters().redrive(&id, &edit).await.unwrap().unwrap();
+
+        // The copy is there first: it is neither helped nor adopted, nor does its expiry count.
+        world.pass(91).await;
+        let (old, mut new): (Vec<_>, Vec<_>) = world
+            .receive(queue)
+            .await
+            .into_iter()
+            .partition(|delivery| delivery.receive_count > 1);
+        assert_eq!(old.len(), 1, "{queue}");
+        let done = world.worker.handle(&old, &world.invocation()).await;
+        assert_eq!(done, [Disposition::Done]);
+        assert_eq!(world.record(&id).await.status, State::Retry);
+        world.acknowledge(&old, &done).await;
+        if new.is_empty() {
+            new = world.receive(queue).await;
+        }
+        world.worker.handle(&new, &world.invocation()).await;
+        let record = world.record(&id).await;
+        assert_eq!(
+            (record.status, record.generation),
+            (State::Ignored, 1),
+            "{queue}"
+        );
+        let again = world.letters().find(&id).await.unwrap();
+        assert!(again.is_none(), "no letter is written again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn steps_of_other_arguments_are_not_taken_for_done() {
+    let world = World::new();
+    let id = world.rejected().await;
+    let write = crate::ports::Write {
+        key: crate::ports::Key::Result(id.clone()),
+        op: crate::ports::Op::Update(vec![crate::ports::Change::Set(
+            "checkpoints".into(),
+            crate::ports::Attribute::Map(Item::from([("step".into(), "1".into())])),
+        )]),
+        when: crate::ports::When::Present,
+    };
+    let store = &world.app().ports().store;
+    store.write(write.clone()).await.unwrap();
+    world.redrive(&id).await;
+    assert!(world.item(&id).contains_key("checkpoints"), "the same call");
+    world.step("default").await;
+    let edit = args(json!("ignore"));
+    world.letters().redrive(&id, &edit).await.unwrap().unwrap();
+    assert!(!world.item(&id).contains_key("checkpoints"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_letter_that_is_all_that_is_left_is_not_discarded() {
+    let world = World::new();
+    let id = world.rejected().await;
+    let letter = world.letters().find(&id).await.unwrap().unwrap();
+    world.redrive(&id).await;
+    // As if the redrive had died before it sent: its letter is still there.
+    let queue = &world.app().ports().queue;
+    queue
+        .send(&"dead-letters".into(), vec![Outgoing::new(letter.body)])
+        .await
+        .unwrap();
+    let refused = world.letters().discard(&id).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::Conflict);
+    assert!(
+        refused.to_string().contains("redrive it again"),
+        "{refused}"
+    );
+    world.step("default").await;
+    world.letters().discard(&id).await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_over_is_not_edited() {
+    let world = World::new();
+    let id = world.send("flaky", json!([1])).await;
+    world.step("default").await;
+    assert_eq!(world.status(&id).await, State::Retry);
+    let body = json!({"id": id, "task": "flaky", "args": [1]}).to_string();
+    let queue = &world.app().ports().queue;
+    queue
+        .send(&"dead-letters".into(), vec![Outgoing::new(body)])
+        .await
+        .unwrap();
+    let refused = world.letters().redrive(&id, &args(json!(0))).await;
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
 }
