@@ -295,7 +295,11 @@ impl<'a> Batch<'a> {
         match self.attempt(&mut job, seat).await {
             // It could be read but not be written again with what a retry or a detour adds.
             Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
-            Err(error) if error.is_retryable() && outage::outlasts_receives(delivery) => {
+            Err(error)
+                if error.is_retryable()
+                    && outage::outlasts_receives(delivery)
+                    && self.worker.keeps(Rule::OutlastOutage) =>
+            {
                 self.send_anew(&job, error).await
             }
             result => result,

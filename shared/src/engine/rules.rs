@@ -44,6 +44,8 @@ pub enum Rule {
     WaitForDeployment,
     /// Children's ids are derived from their parent's; without it, they are drawn anew by each run.
     DeriveChildIds,
+    /// What an outage keeps from being worked on is sent anew, before SQS gives it up; without it, it isn't.
+    OutlastOutage,
     /// Behind a message of a FIFO group that isn't done, the rest of the group waits; without it, it goes on.
     KeepOrder,
 }
@@ -67,6 +69,7 @@ impl Rule {
         Rule::RevokeExpired,
         Rule::WaitForDeployment,
         Rule::DeriveChildIds,
+        Rule::OutlastOutage,
         Rule::KeepOrder,
     ];
 }

@@ -52,6 +52,8 @@ pub struct Faults {
     /// Of worlds: workers without some of the tasks are deployed for a while, see
     /// [`redeploy`](super::Simulation::redeploy).
     pub redeployed: f64,
+    /// Of worlds: for up to 40 minutes the tables answer nobody.
+    pub outage: f64,
     /// Of worlds: items past their TTL stay for two days; otherwise an hour.
     pub late_ttl: f64,
     /// How far a process's clock may be off, either way. Two clocks' difference and the time that
@@ -80,6 +82,7 @@ impl Faults {
             died: 0.0,
             frozen: 0.0,
             redeployed: 0.0,
+            outage: 0.0,
             late_ttl: 0.0,
             skew: Duration::ZERO,
             until: Duration::from_secs(6 * 3600),
@@ -103,6 +106,7 @@ impl Faults {
             died: 0.06,
             frozen: 0.04,
             redeployed: 0.3,
+            outage: 0.1,
             late_ttl: 0.5,
             skew: MOST_SKEW,
             until: Duration::from_secs(6 * 3600),
@@ -133,7 +137,7 @@ macro_rules! setters {
 
 setters! {
     slow throttled unreachable answer_lost done_twice done_late entry_failed untold duplicated
-    reordered acknowledgement_lost died frozen redeployed late_ttl
+    reordered acknowledgement_lost died frozen redeployed outage late_ttl
 }
 
 impl Faults {

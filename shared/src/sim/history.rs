@@ -63,6 +63,8 @@ pub(super) struct Step {
     pub(super) by: Caller,
     pub(super) state: State,
     pub(super) attempt: u32,
+    /// How often it was redriven.
+    pub(super) generation: u32,
     pub(super) retries: u32,
     pub(super) due_at: Option<Timestamp>,
     pub(super) error_kind: Option<String>,

@@ -188,11 +188,10 @@ impl Simulation {
         let queues = &mut self.blueprint.config.queues;
         let name = QueueName::new(name);
         if name.is_fifo() {
-            let dead_letters = format!("{}.fifo", QueueName::DEAD_LETTERS);
-            queues.insert(
-                QueueName::new(&dead_letters),
-                format!("memory:{dead_letters}"),
-            );
+            for beside in [QueueName::UNDELIVERED, QueueName::DEAD_LETTERS] {
+                let beside = format!("{beside}.fifo");
+                queues.insert(QueueName::new(&beside), format!("memory:{beside}"));
+            }
         }
         queues.insert(name.clone(), format!("memory:{name}"));
         self

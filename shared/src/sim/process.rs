@@ -28,6 +28,8 @@ pub(super) struct Shared {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) faults: Faults,
     pub(super) faults_end: Timestamp,
+    /// From when to when the tables answer nobody.
+    outage: Option<(Timestamp, Timestamp)>,
     history: Mutex<History>,
     /// Calls on their way whose process need not live.
     pub(super) on_their_way: AtomicUsize,
@@ -45,7 +47,12 @@ impl Shared {
     ) -> Self {
         let mut history = History::default();
         history.log.lines = told.then(Vec::new);
+        let random = Random::stream(seed, "outage", 0);
+        let happens = random.chance(faults.outage);
+        let from = clock.now() + random.between(Duration::ZERO, Duration::from_secs(300));
+        let to = from + random.between(Duration::ZERO, Duration::from_secs(2400));
         Self {
+            outage: happens.then_some((from, to)),
             seed,
             memory,
             faults_end: clock.now() + faults.until,
@@ -55,6 +62,13 @@ impl Shared {
             on_their_way: AtomicUsize::new(0),
             changed: Notify::new(),
         }
+    }
+
+    /// Whether the tables answer nobody now.
+    fn is_out(&self) -> bool {
+        let now = self.clock.now();
+        self.outage
+            .is_some_and(|(from, to)| from <= now && now < to)
     }
 
     /// What goes wrong now.
@@ -162,6 +176,21 @@ impl Process {
         // Each is drawn, so that changing one rate moves none of the others.
         let drawn = fates.map(|(rate, fate)| self.random.chance(rate).then_some(fate));
         drawn.into_iter().flatten().next().unwrap_or(Fate::Done)
+    }
+
+    /// The error of a call of the tables that nobody answers.
+    pub(super) async fn outage(&self) -> Result<()> {
+        if !self.is_worker || !self.shared.is_out() {
+            return Ok(());
+        }
+        let pause = self.random.between(Duration::ZERO, Duration::from_secs(2));
+        self.shared.clock.sleep(pause).await;
+        self.shared
+            .log(&self.caller(), format_args!("the tables answer nobody"));
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "the tables answer nobody",
+        ))
     }
 
     /// One call of a service: it takes its time, and something becomes of it. `apply` is what the

@@ -57,6 +57,7 @@ fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {
         by: by.clone(),
         state: status(item).unwrap_or(State::Pending),
         attempt: count(item, field::ATTEMPT),
+        generation: count(item, field::GENERATION),
         retries: count(item, field::RETRIES),
         due_at: instant(item, field::DUE_AT),
         error_kind: error.and_then(failure).map(|failure| failure.kind),
@@ -67,6 +68,7 @@ fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {
 #[async_trait]
 impl Store for SimStore {
     async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        self.0.outage().await?;
         let shared = self.0.shared.clone();
         let apply = move |request: &Request| match request {
             Request::Get(key) => at_once(shared.memory.store().get(key)),
@@ -79,6 +81,11 @@ impl Store for SimStore {
 
     async fn write(&self, write: Write) -> Result<Outcome> {
         let key = write.key.clone();
+        if let Err(error) = self.0.outage().await {
+            let answer = Err(error);
+            self.unanswered(&key, &answer);
+            return answer;
+        }
         let (shared, by) = (self.0.shared.clone(), self.0.caller());
         let apply = move |request: &Request| match request {
             Request::Write(writes) => {
@@ -109,7 +116,11 @@ impl Store for SimStore {
             Request::Write(writes) => Ok(batch(&shared, &by, writes, &fates)),
             Request::Get(_) => Ok(Vec::new()),
         };
-        let answers = match self.0.call(Request::Write(writes), apply).await {
+        let called = match self.0.outage().await {
+            Ok(()) => self.0.call(Request::Write(writes), apply).await,
+            Err(error) => Err(error),
+        };
+        let answers = match called {
             Ok(answers) => answers,
             Err(error) => {
                 let (kind, text) = (error.kind(), error.to_string());

@@ -1,8 +1,7 @@
 //! Worlds of every kind of task, composed from the seed, behind every fault.
 //!
 //! `SEDANO_SIM_WORLDS` says how many mixed ones (200; of the others a share), `SEDANO_SIM_BASE` from which seed
-//! on (0), and
-//! `SEDANO_SIM_SEED` runs one again and tells all its calls.
+//! on (0), and `SEDANO_SIM_SEED` runs one again and tells all its calls.
 
 mod rules;
 mod worlds;
@@ -11,7 +10,7 @@ use std::time::Duration;
 
 use sedano::sim::Faults;
 
-use worlds::{mixed, number, ordered, simulation};
+use worlds::{mixed, number, ordered, redriven, simulation};
 
 fn run(test: &'static str, faults: Faults, share: u64) {
     let simulation = simulation(test, faults, share);
@@ -31,30 +30,61 @@ fn without_faults_every_body_runs_once() {
     run("without_faults_every_body_runs_once", Faults::none(), 10);
 }
 
-/// What only a fault in plenty shows, without others to hide it.
+const NONE: Faults = Faults::none();
+
+/// Each fault in plenty, without others to hide it.
+const ALONE: [(&str, Faults); 16] = [
+    ("slow_alone", NONE.slow(0.1)),
+    ("throttled_alone", NONE.throttled(0.05)),
+    ("unreachable_alone", NONE.unreachable(0.05)),
+    ("answer_lost_alone", NONE.answer_lost(0.05)),
+    ("done_twice_alone", NONE.done_twice(0.3)),
+    ("done_late_alone", NONE.done_late(1.0).died(0.1)),
+    ("entry_failed_alone", NONE.entry_failed(0.1)),
+    ("untold_alone", NONE.untold(1.0)),
+    ("duplicated_alone", NONE.duplicated(0.5)),
+    ("reordered_alone", NONE.reordered(1.0)),
+    ("acknowledgement_lost_alone", NONE.acknowledgement_lost(0.1)),
+    ("died_alone", NONE.died(0.15)),
+    ("frozen_alone", NONE.frozen(0.3)),
+    ("redeployed_alone", NONE.redeployed(1.0)),
+    ("outage_alone", NONE.outage(1.0)),
+    ("skew_alone", NONE.skew(Duration::from_millis(750))),
+];
+
+macro_rules! alone {
+    ($($name:ident)*) => {
+        $(
+            #[test]
+            fn $name() {
+                let found = ALONE.iter().find(|(name, _)| *name == stringify!($name));
+                let (name, faults) = found.expect("every fault is listed");
+                run(name, *faults, 100);
+            }
+        )*
+
+        #[test]
+        fn every_fault_stands_alone_once() {
+            let tested = [$(stringify!($name)),*];
+            assert_eq!(ALONE.map(|(name, _)| name), tested);
+        }
+    };
+}
+
+alone! {
+    slow_alone throttled_alone unreachable_alone answer_lost_alone done_twice_alone done_late_alone
+    entry_failed_alone untold_alone duplicated_alone reordered_alone acknowledgement_lost_alone died_alone
+    frozen_alone redeployed_alone outage_alone skew_alone
+}
+
+/// What ended among the dead letters is redriven, as often as it comes back within a while.
 #[test]
-fn one_fault_alone_breaks_nothing() {
-    const NONE: Faults = Faults::none();
-    let alone = [
-        NONE.slow(0.1),
-        NONE.throttled(0.05),
-        NONE.unreachable(0.05),
-        NONE.answer_lost(0.05),
-        NONE.done_twice(0.3),
-        NONE.done_late(1.0).died(0.1),
-        NONE.entry_failed(0.1),
-        NONE.untold(1.0),
-        NONE.duplicated(0.5),
-        NONE.reordered(1.0),
-        NONE.acknowledgement_lost(0.1),
-        NONE.died(0.15),
-        NONE.frozen(0.3),
-        NONE.redeployed(1.0),
-        NONE.skew(Duration::from_millis(750)),
-    ];
-    for faults in alone {
-        let report = simulation("", faults, 100).run(mixed);
-        assert!(report.is_ok(), "with {faults:?} alone: {report}");
+fn redriven_worlds_keep_every_promise() {
+    let test = "redriven_worlds_keep_every_promise";
+    let simulation = simulation(test, Faults::all(), 10);
+    match number("SEDANO_SIM_SEED") {
+        Some(seed) => simulation.replay(seed, redriven).unwrap(),
+        None => simulation.run(redriven).unwrap(),
     }
 }
 

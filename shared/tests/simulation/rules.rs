@@ -25,7 +25,7 @@ const fn off(rule: Rule, faults: Faults, seeds: u64, breaks: Invariant) -> Switc
     }
 }
 
-const SWITCHED: [Switched; 16] = [
+const SWITCHED: [Switched; 17] = [
     off(
         Rule::AcknowledgeLast,
         Faults::all(),
@@ -95,6 +95,12 @@ const SWITCHED: [Switched; 16] = [
         Faults::all(),
         100,
         Invariant::ChildrenOnce,
+    ),
+    off(
+        Rule::OutlastOutage,
+        Faults::all().outage(1.0),
+        100,
+        Invariant::Neighbours,
     ),
     off(Rule::KeepOrder, Faults::all(), 20, Invariant::Order),
 ];

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sedano::dead_letters::{Edit, Selection};
 use sedano::sim::{Faults, Simulation, World, die};
 use sedano::{BoxError, Context, ResultExt, Signature, State, TaskError, Timestamp, task, tasks};
 use serde_json::json;
@@ -266,6 +267,38 @@ pub(crate) fn number(name: &str) -> Option<u64> {
         reason = "which worlds a test runs is no setting of the library"
     )]
     std::env::var(name).ok()?.parse().ok()
+}
+
+/// Tasks of every kind, and then their dead letters sent back to work twice, by an operator whose calls may
+/// fail like anybody's.
+pub(crate) async fn redriven(world: &World) -> Result<(), BoxError> {
+    for _ in 0..10 + world.random().below(10) {
+        sample(world).await?;
+    }
+    for round in 0..2 {
+        // Some while the rest is still at work.
+        if world.random().chance(0.5) || round == 1 {
+            world.settle().await;
+        } else {
+            world.sleep(Duration::from_secs(600)).await;
+        }
+        let letters = world.observer().dead_letters();
+        let all = letters.list(&Selection::all(), 1000).await?;
+        for letter in all.into_iter().filter(|letter| letter.task_id.is_some()) {
+            let operator = world.app().dead_letters();
+            for _ in 0..5 {
+                match operator.redrive(&letter.id, &Edit::default()).await {
+                    // Or it is hidden still, after a try that was broken off: gone, it stays gone.
+                    Ok(None) => world.sleep(Duration::from_secs(70)).await,
+                    Err(error) if error.is_retryable() => {}
+                    // Done, or not to be done: the error says why.
+                    _ => break,
+                }
+            }
+        }
+    }
+    world.settle().await;
+    Ok(())
 }
 
 /// Worlds for a test: of the number asked for, one in `share`.

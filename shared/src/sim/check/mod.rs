@@ -213,8 +213,11 @@ impl<'a> Judge<'a> {
         let history = self.history;
         let failed = |id: &str| {
             let steps = history.steps.get(id)?;
-            let last = steps.iter().find(|step| step.state == State::Failure)?;
-            last.error_kind.clone()
+            // Copies that are recorded once more change nothing; a later life does.
+            let lives = steps.iter().map(|step| step.generation).max();
+            let of_this = steps.iter().filter(|step| Some(step.generation) == lives);
+            let failure = of_this.rev().find(|step| step.state == State::Failure)?;
+            failure.error_kind.clone()
         };
         for letter in &history.dead_letters {
             let reason = letter.reason.as_deref();

@@ -7,7 +7,7 @@ use super::{DEATHS, Invariant, Judge};
 use crate::options::Options;
 use crate::ports::QueueName;
 use crate::record::State;
-use crate::sim::history::{End, Run, SentTask, Step};
+use crate::sim::history::{Caller, End, Run, SentTask, Step};
 use crate::time::Timestamp;
 
 impl Judge<'_> {
@@ -52,7 +52,9 @@ impl Judge<'_> {
         let mut before: Option<&Step> = None;
         for step in steps {
             let from = before.map_or(State::Pending, |before| before.state);
-            if let Some(before) = before.filter(|before| before.state.is_final()) {
+            // Redriving by hand begins another life.
+            let same = |before: &&Step| before.generation == step.generation;
+            if let Some(before) = before.filter(same).filter(|before| before.state.is_final()) {
                 if step.state != State::Pending
                     && (step.state != before.state || step.outcome != before.outcome)
                 {
@@ -94,10 +96,10 @@ impl Judge<'_> {
                 self.found(Invariant::OneRunner, what);
             }
         }
-        let ended = steps.iter().find(|step| step.state.is_final());
-        let late = ended.and_then(|end| {
+        let mut ends = steps.iter().filter(|step| step.state.is_final());
+        let late = ends.find_map(|end| {
             runs.iter()
-                .find(|run| run.begun > end.at)
+                .find(|run| run.begun > end.at && run.attempt <= end.attempt)
                 .map(|run| (end, run))
         });
         if let Some((end, run)) = late {
@@ -124,6 +126,9 @@ impl Judge<'_> {
             let recorded = steps.iter().rev().find(|step| {
                 step.state == State::Retry && step.attempt == run.attempt && step.at <= run.begun
             });
+            // What is redriven is due at once, by whoever's clock.
+            let begins_life = |step: &&Step| step.by == Caller::Sender;
+            let recorded = recorded.filter(|step| !begins_life(step));
             let due = recorded.and_then(|step| step.due_at).max(asked);
             if due.is_some_and(|due| run.begun_there < due) {
                 let what = format!(
@@ -193,6 +198,10 @@ impl Judge<'_> {
             }
         }
         self.given_up(id);
+        if kind("Undelivered").is_some() {
+            let what = format!("task {id} was given up by SQS, though nothing is wrong with it");
+            self.found(Invariant::Neighbours, what);
+        }
         let Some(lost) = kind("NotRegistered") else {
             return;
         };

@@ -44,6 +44,7 @@ fn step(millis: i64, state: State) -> Step {
         by: Caller::Invocation(0),
         state,
         attempt: 0,
+        generation: 0,
         retries: 0,
         due_at: None,
         error_kind: None,
