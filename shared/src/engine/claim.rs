@@ -175,7 +175,7 @@ impl Batch<'_> {
             && matches!(error.kind(), ErrorKind::Unavailable | ErrorKind::Timeout)
     }
 
-    /// Writes a claim. Where it may be there though its call failed (`doubtful`: an earlier one), handing
+    /// Writes a claim, or takes one back. Where it may be there though its call failed (`doubtful`: an earlier one), handing
     /// the message back would let it hold the task until its lease ends, and count as a death in
     /// quarantine: so it is asked for again, and recognises itself.
     async fn write_claim(&self, write: Write, mut doubtful: bool) -> Result<Outcome> {
@@ -194,6 +194,39 @@ impl Batch<'_> {
             outcome = record::write(&*ports.store, write.clone(), self.now()).await;
         }
         outcome
+    }
+
+    /// Gives up a claim that may be held by a message which is handed back: until its lease ends nobody could
+    /// run the task, and then its process would be taken for dead. If this can't be written either, so it is.
+    pub(super) async fn release(&self, job: &Job<'_>) {
+        if !self.worker.keeps(Rule::AskAgainInDoubt) {
+            return;
+        }
+        let mut changes = vec![
+            Change::Set(field::STATUS.into(), State::Retry.into()),
+            Change::Set(field::DUE_AT.into(), self.now().into()),
+        ];
+        let first = job.message.attempt == 0 && job.delivery.receive_count <= 1;
+        if self.singled_out(job) && job.alone && !first {
+            // What the claim has counted was no death.
+            changes.push(Change::Add(field::CRASHES.into(), -1));
+        }
+        let write = Write {
+            key: Key::Result(job.message.id.clone()),
+            op: Op::Update(changes),
+            when: fence(job),
+        };
+        match self.write_claim(write, true).await {
+            Ok(Outcome::Applied(_)) => {
+                let (task_id, owner) = (&job.message.id, &job.owner);
+                tracing::warn!(task_id, owner, "gave its claim up");
+            }
+            Ok(Outcome::Refused(_)) => {}
+            Err(error) => {
+                let task_id = &job.message.id;
+                tracing::warn!(task_id, %error, "its claim stands until its lease ends");
+            }
+        }
     }
 
     fn lease_until(&self, attempt: &Attempt) -> Timestamp {

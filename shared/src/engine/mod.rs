@@ -292,7 +292,11 @@ impl<'a> Batch<'a> {
         if delivery.queue.is_undelivered() {
             return self.reap(&mut job).await;
         }
-        match self.attempt(&mut job, seat).await {
+        let attempted = self.attempt(&mut job, seat).await;
+        if attempted.as_ref().is_err_and(Error::is_retryable) {
+            self.release(&job).await;
+        }
+        match attempted {
             // It could be read but not be written again with what a retry or a detour adds.
             Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
             Err(error)

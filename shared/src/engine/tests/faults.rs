@@ -161,3 +161,17 @@ async fn a_throttled_claim_hands_the_message_back_soon() {
     assert_eq!(world.step("default").await, [Disposition::Done]);
     assert_eq!(world.status(&id).await, State::Success);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_stays_in_doubt_is_given_up() {
+    // The batch's call and four more: each was done, none was answered.
+    let world = world(&[Fault::AnswerLost; 5]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
+    world.pass(6).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Success);
+    assert_eq!(world.runs.count(), 1);
+    assert!(world.messages("quarantine").is_empty(), "nobody died");
+}
