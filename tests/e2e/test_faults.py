@@ -5,6 +5,7 @@ import collections
 import json
 import random
 import time
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 import pytest
@@ -24,6 +25,8 @@ class Sent:
 
     def __init__(self, body: dict | str, status: str, kind: str | None = None, result: object = None, copies: int = 1):
         self.body, self.status, self.kind, self.result, self.copies = body, status, kind, result, copies
+        # No later than it was sent.
+        self.begun = datetime.now(UTC)
 
 
 def workload(rng: random.Random) -> dict[str, Sent]:
@@ -101,6 +104,7 @@ def outcome(rough, built, request):
     killer = Killer(ministack.process.pid, SEED)
     proxy.control("POST", "rules", RULES)
     killer.start()
+    begun = datetime.now(UTC)
     send_all(stack, sent)
     time.sleep(15)
     freeze(ministack.process.pid, 20)
@@ -118,6 +122,8 @@ def outcome(rough, built, request):
         f"{faults} requests and {wire_faults} batch entries failed, {deliveries} deliveries in batches that "
         f"came to their end, {sum(len(one.get('attempts', [])) for one in records.values())} runs"
     )
+    for one in sent.values():
+        one.begun = begun
     return sent, records, faults, killer.kills
 
 
@@ -212,6 +218,24 @@ def final_writes(call) -> list[tuple[str, str]]:
     return []
 
 
+def test_nothing_began_early(outcome):
+    sent, records, *_ = outcome
+    for task_id, one in sent.items():
+        if "countdown" in one.body:
+            due = one.begun + timedelta(seconds=one.body["countdown"])
+            runs = [datetime.fromisoformat(run["start"]) for run in records[task_id]["attempts"]]
+            assert runs and min(runs) >= due, (task_id, due, runs)
+
+
+def test_one_ran_at_a_time(outcome):
+    """As far as records tell: a run that has an end ended before the next began."""
+    _, records, *_ = outcome
+    for task_id, record in records.items():
+        runs = record.get("attempts", [])
+        for one, following in zip(runs, runs[1:], strict=False):
+            assert one.get("end", one["start"]) <= following["start"], (task_id, runs)
+
+
 def test_neighbours_paid_nothing(outcome):
     """No attempt too many: retries are those that the tasks asked for, whatever else went wrong."""
     sent, records, *_ = outcome
@@ -237,6 +261,11 @@ def test_dead_letters_are_what_nobody_will_take(rough, outcome):
             task_id = json.loads(message["Body"])["id"]
             reason = message["MessageAttributes"]["sedano-reason"]["StringValue"]
             assert reason == sent[task_id].kind, (task_id, reason)
+            said = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+            assert said["sedano-task"] == sent[task_id].body["task"] and said["sedano-queue"] == "default", said
+            assert said["sedano-error"] and int(said["sedano-attempts"]) >= (0 if reason == "NotRegistered" else 4), said
+            body = json.loads(message["Body"])
+            assert body.get("args", []) == sent[task_id].body.get("args", []), body
             found[task_id] += 1
     assert set(found) == expected
 
