@@ -202,10 +202,8 @@ impl Batch<'_> {
         if !self.worker.keeps(Rule::AskAgainInDoubt) {
             return;
         }
-        let mut changes = vec![
-            Change::Set(field::STATUS.into(), State::Retry.into()),
-            Change::Set(field::DUE_AT.into(), self.now().into()),
-        ];
+        // Due at once: no time is set, which another's clock might not have reached.
+        let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
         let first = job.message.attempt == 0 && job.delivery.receive_count <= 1;
         if self.singled_out(job) && job.alone && !first {
             // What the claim has counted was no death.

@@ -25,7 +25,7 @@ impl Judge<'_> {
             self.one_runner(id, steps, &runs);
         }
         self.on_time(id, steps, &runs, sent);
-        self.neighbours(id, &first.name, steps);
+        self.neighbours(id, &first.name, steps, sent);
         self.retries(id, &options, steps, &runs);
     }
 
@@ -169,7 +169,7 @@ impl Judge<'_> {
         }
     }
 
-    fn neighbours(&mut self, id: &str, name: &str, steps: &[Step]) {
+    fn neighbours(&mut self, id: &str, name: &str, steps: &[Step], sent: &[&SentTask]) {
         let kind = |kind: &str| {
             steps.iter().find(|step| {
                 step.state == State::Failure && step.error_kind.as_deref() == Some(kind)
@@ -198,7 +198,13 @@ impl Judge<'_> {
             }
         }
         self.given_up(id);
-        if kind("Undelivered").is_some() {
+        // Sent anew, it was not given up without a try; that an old copy was, after ten receives, says
+        // nothing of it, and yet the task is over.
+        let again = |step: &Step| {
+            let of_it = sent.iter().filter(|task| task.attempt == step.attempt);
+            of_it.count() > 1
+        };
+        if kind("Undelivered").is_some_and(|step| !again(step)) {
             let what = format!("task {id} was given up by SQS, though nothing is wrong with it");
             self.found(Invariant::Neighbours, what);
         }
