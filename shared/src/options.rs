@@ -174,7 +174,7 @@ impl Options {
         self
     }
 
-    /// How long the record is kept once it is final; without one, `SEDANO_RESULT_EXPIRES`.
+    /// How long the record is kept once it is final, a day at least; without one, `SEDANO_RESULT_EXPIRES`.
     #[must_use]
     pub const fn result_expires(mut self, after: Duration) -> Self {
         self.result_expires = Some(after);

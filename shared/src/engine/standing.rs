@@ -233,9 +233,9 @@ impl Batch<'_> {
 
 /// How long a final record is kept. An id that somebody made up may come again in another message, and a dead
 /// letter may be redriven: their records are there for two weeks at least. Any message may come again for a
-/// while after its end was recorded: an hour is the least.
+/// while after its end was recorded: a day is the least.
 pub(super) fn kept_for(id: &str, dead_letter: bool, result_expires: Duration) -> Duration {
-    const LEAST: Duration = Duration::from_secs(3600);
+    const LEAST: Duration = Duration::from_secs(86_400);
     match is_random(id) && !dead_letter {
         true => result_expires.max(LEAST),
         false => result_expires.max(GUARD_FOR),

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 
 use super::Blueprint;
+use super::Faults;
 use super::check::{Invariant, Rules, Violation, check};
 use super::world::World;
 use crate::failure::BoxError;
@@ -246,6 +247,10 @@ impl Blueprint {
             tasks: crate::Tasks::new(all),
             unknown_task_grace: self.config.unknown_task_grace,
             dead: &crate::engine::DEAD,
+            only_outages: Faults {
+                outage: 0.0,
+                ..self.faults
+            } == Faults::none(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod worlds;
 
 use std::time::Duration;
 
+use sedano::Config;
 use sedano::sim::Faults;
 
 use worlds::{mixed, number, ordered, redriven, simulation};
@@ -75,6 +76,18 @@ alone! {
     slow_alone throttled_alone unreachable_alone answer_lost_alone done_twice_alone done_late_alone
     entry_failed_alone untold_alone duplicated_alone reordered_alone acknowledgement_lost_alone died_alone
     frozen_alone redeployed_alone outage_alone skew_alone
+}
+
+/// Records that live no longer than they must: what comes late finds none, or one past its time.
+#[test]
+fn short_lived_records_keep_every_promise() {
+    let test = "short_lived_records_keep_every_promise";
+    let brief = |config: &mut Config| config.result_expires = Duration::from_secs(60);
+    let simulation = simulation(test, Faults::all().late_ttl(1.0), 10).config(brief);
+    match number("SEDANO_SIM_SEED") {
+        Some(seed) => simulation.replay(seed, mixed).unwrap(),
+        None => simulation.run(mixed).unwrap(),
+    }
 }
 
 /// What ended among the dead letters is redriven, as often as it comes back within a while.

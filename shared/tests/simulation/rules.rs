@@ -98,7 +98,7 @@ const SWITCHED: [Switched; 17] = [
     ),
     off(
         Rule::OutlastOutage,
-        Faults::all().outage(1.0),
+        Faults::none().outage(1.0),
         100,
         Invariant::Neighbours,
     ),

@@ -218,24 +218,21 @@ pub(crate) async fn ordered(world: &World) -> Result<(), BoxError> {
     for _ in 0..5 + random.below(10) {
         let group = *random.pick(&["a", "b"]).ok_or("none")?;
         let small = random.below(4);
-        match random.below(4) {
-            0 | 1 => {
-                let call = add::s(1, 1).queue("orders.fifo").message_group(group);
-                world.send(call).await;
-            }
-            2 => {
-                let call = flaky::s(u32::try_from(small)?);
-                world
-                    .send(call.queue("orders.fifo").message_group(group))
-                    .await;
-            }
-            _ => {
-                let call = sleeps::s(small * 5);
-                world
-                    .send(call.queue("orders.fifo").message_group(group))
-                    .await;
-            }
-        }
+        let named = |name: &str| Signature::<(), serde_json::Value>::named(name);
+        let seconds = |each: u64| Duration::from_secs(each * small);
+        let call = match random.below(14) {
+            0..4 => named("add").arg(1).arg(1),
+            4 => named("add_again").arg(1).arg(1),
+            5 | 6 => named("flaky").arg(small),
+            7 | 8 => named("sleeps").arg(small * 5),
+            9 => named("ends").arg("reject"),
+            10 => named("add").arg(2).arg(2).expires(seconds(60)),
+            11 => named("add").arg(2).arg(2).countdown(seconds(30)),
+            12 if random.chance(0.3) => named("crash"),
+            _ => named("panics"),
+        };
+        let call = call.queue("orders.fifo").message_group(group);
+        world.send(call).await;
     }
     Ok(())
 }
@@ -286,7 +283,7 @@ pub(crate) async fn redriven(world: &World) -> Result<(), BoxError> {
         let all = letters.list(&Selection::all(), 1000).await?;
         for letter in all.into_iter().filter(|letter| letter.task_id.is_some()) {
             let operator = world.app().dead_letters();
-            for _ in 0..5 {
+            for _ in 0..30 {
                 match operator.redrive(&letter.id, &Edit::default()).await {
                     // Or it is hidden still, after a try that was broken off: gone, it stays gone.
                     Ok(None) => world.sleep(Duration::from_secs(70)).await,

@@ -88,6 +88,8 @@ pub(super) struct Rules {
     /// Tasks that not every deployment has.
     pub(super) sometimes: BTreeSet<&'static str>,
     pub(super) unknown_task_grace: Duration,
+    /// Nothing goes wrong but that the tables don't answer for a while: then no message may be given up.
+    pub(super) only_outages: bool,
     /// Failures whose message is a dead letter.
     pub(super) dead: &'static [&'static str],
 }

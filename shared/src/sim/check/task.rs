@@ -204,7 +204,7 @@ impl Judge<'_> {
             let of_it = sent.iter().filter(|task| task.attempt == step.attempt);
             of_it.count() > 1
         };
-        if kind("Undelivered").is_some_and(|step| !again(step)) {
+        if self.rules.only_outages && kind("Undelivered").is_some_and(|step| !again(step)) {
             let what = format!("task {id} was given up by SQS, though nothing is wrong with it");
             self.found(Invariant::Neighbours, what);
         }

@@ -95,6 +95,7 @@ fn broken(history: &History) -> Vec<Invariant> {
         tasks: tasks![add, silent],
         sometimes: BTreeSet::new(),
         unknown_task_grace: Duration::from_secs(300),
+        only_outages: true,
         dead: &crate::engine::DEAD,
     };
     let found = check(history, &rules);
