@@ -28,7 +28,13 @@ const SHORT_WAIT: Duration = Duration::from_secs(1);
 impl Batch<'_> {
     pub(super) async fn admit(&self, job: &mut Job<'_>) -> Result<Admission<'_>> {
         let Some(def) = self.worker.registered().find(&job.message.task) else {
-            return self.unknown(job).await.map(Admission::Over);
+            // Until it is due, a worker that knows it may well come.
+            let early = job.message.eta.map(|eta| (eta, eta.since(self.now())));
+            return match early {
+                Some((eta, early)) if early > SHORT_WAIT => self.put_back(job, eta).await,
+                _ => self.unknown(job).await,
+            }
+            .map(Admission::Over);
         };
         if job.message.expires.is_none() {
             // A sender that doesn't know the task didn't set its expiry. What is sent on has it.

@@ -165,3 +165,23 @@ async fn results_are_waited_for() {
     );
     assert!(failed.failed().await.unwrap());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_task_that_is_not_due_waits_until_it_is() {
+    let world = World::new();
+    let eta = world.app().now() + Duration::from_secs(5 * 3600);
+    let body = json!({"id": "u", "task": "ad", "args": [2, 3], "eta": eta});
+    world.send_body("default", body.to_string()).await;
+    let mut steps = 0;
+    while world.status("u").await == State::Pending {
+        world.pass(30).await;
+        steps += world.step("default").await.len();
+        assert!(
+            steps < 40,
+            "each wait but the last few is a message of its own"
+        );
+    }
+    let record = world.record("u").await;
+    assert_eq!(record.error.unwrap().kind, "NotRegistered");
+    assert!(record.finished_at.unwrap() >= eta + Duration::from_secs(300));
+}
