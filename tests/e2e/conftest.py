@@ -9,6 +9,7 @@ import pytest
 from e2e import deployment
 from e2e.deployment import ROOT, Stack
 from e2e.emulator import Ministack, free_port
+from e2e.faults import FIGURES
 from e2e.tokens import UserPool
 from e2e.wire import Wire
 
@@ -75,6 +76,11 @@ def new_id():
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "last: runs after all others, and looks at what they did")
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    for line in config.stash.get(FIGURES, []):
+        terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)

@@ -12,7 +12,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import pytest
+
 from e2e.emulator import clean_environment, free_port
+
+# What the fault run has to tell at the end of all tests.
+FIGURES = pytest.StashKey[list[str]]()
 
 # What goes wrong between functions and services, and how often. Each is as the service would say it.
 RULES = [

@@ -13,7 +13,7 @@ import pytest
 from e2e import deployment
 from e2e.deployment import FINAL, ROOT, VISIBILITY, Stack, until
 from e2e.emulator import Ministack, free_port
-from e2e.faults import RULES, Killer, Microburst, freeze
+from e2e.faults import FIGURES, RULES, Killer, Microburst, freeze
 from e2e.wire import Wire
 
 SEED = 20_261_121
@@ -117,8 +117,8 @@ def outcome(rough, built, request):
     settle(stack)
     records = read_all(stack)
     deliveries = sum(line["received"] for line in stack.batches())
-    request.config.pluginmanager.getplugin("terminalreporter").write_line(
-        f"\n{len(sent)} tasks in {time.monotonic() - started:.0f} s: {killer.kills} processes killed, "
+    request.config.stash.setdefault(FIGURES, []).append(
+        f"{len(sent)} tasks in {time.monotonic() - started:.0f} s: {killer.kills} processes killed, "
         f"{faults} requests and {wire_faults} batch entries failed, {deliveries} deliveries in batches that "
         f"came to their end, {sum(len(one.get('attempts', [])) for one in records.values())} runs"
     )
