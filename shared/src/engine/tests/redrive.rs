@@ -469,6 +469,11 @@ async fn a_letter_that_is_all_that_is_left_is_not_discarded() {
         refused.to_string().contains("redrive it again"),
         "{refused}"
     );
+    let still = world.letters().find(&id).await.unwrap();
+    assert!(
+        still.is_some(),
+        "it is there at once, not when it shows again"
+    );
     world.step("default").await;
     world.letters().discard(&id).await.unwrap().unwrap();
 }
