@@ -16,6 +16,7 @@
 
 mod bus;
 mod clock;
+mod delivery;
 mod differences;
 mod fifo;
 mod queue;
@@ -39,6 +40,11 @@ fn main() -> std::process::ExitCode {
         runner::Group {
             name: "queue",
             cases: queue::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "delivery",
+            cases: delivery::CASES,
             paths: runner::Paths::One,
         },
         runner::Group {
