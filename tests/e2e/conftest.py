@@ -51,11 +51,18 @@ def user_pool(emulator: tuple[Ministack, Wire]) -> UserPool:
 
 @pytest.fixture(scope="session")
 def other(stack: Stack, user_pool: UserPool) -> Stack:
-    """A second stack beside the first; its API wants tokens."""
+    """A second stack beside the first; its rules fire, and its API wants tokens."""
     return Stack("sedano-two", stack.endpoint).deploy(
-        BeatState="DISABLED", DailyAddState="DISABLED",
+        BeatState="ENABLED", DailyAddState="ENABLED",
         JwtIssuer=user_pool.issuer, JwtAudience=user_pool.application,
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def early(request: pytest.FixtureRequest, whole_run: bool) -> None:
+    """Rules fire a minute after they are made: in a whole run other tests take that time."""
+    if whole_run:
+        request.getfixturevalue("other")
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,7 @@
 
 from datetime import datetime
 
-import pytest
-
 from e2e.deployment import TIMEOUT, until
-
-
-@pytest.fixture
-def quiet(stack):
-    """The stack while nothing but the test sends."""
-    with stack.without_rule():
-        yield stack
 
 
 def instant(text: str) -> datetime:
@@ -26,8 +17,7 @@ def one_batch_of_ten(stack, known: list[dict]) -> dict:
     return until(30, look, "a batch of ten in the log")[0]
 
 
-def test_four_bad_ones_leave_the_other_six_alone(quiet, new_id):
-    stack = quiet
+def test_four_bad_ones_leave_the_other_six_alone(stack, new_id):
     good = [new_id("good") for _ in range(6)]
     failing, panicking, sleeping, garbled = map(new_id, ("fail", "panic", "sleep", "garbled"))
     known = stack.batches()

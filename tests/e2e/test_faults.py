@@ -88,7 +88,7 @@ def rough():
     ministack = Ministack(port, proxy.url, folder)
     try:
         ministack.wait_until_ready()
-        yield Stack("rough", ministack.url).deploy(BeatState="DISABLED", DailyAddState="DISABLED"), ministack, proxy, wire
+        yield Stack("rough", ministack.url).deploy(), ministack, proxy, wire
     finally:
         ministack.stop()
         proxy.stop()

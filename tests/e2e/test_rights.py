@@ -71,13 +71,18 @@ NEVER_CALLED = {
 
 
 @pytest.fixture(scope="module")
-def used(stack, wire) -> dict[str, set[tuple[str, str]]]:
+def functions(stack, other) -> dict[str, str]:
+    """Functions of both stacks by their access keys."""
+    return access_keys(stack) | access_keys(other)
+
+
+@pytest.fixture(scope="module")
+def used(stack, other, wire, functions) -> dict[str, set[tuple[str, str]]]:
     """What each function's calls needed: actions and logical names of resources."""
-    logical = {physical: name for name, physical in stack.physical().items()}
-    functions = access_keys(stack)
+    logical = {physical: name for one in (stack, other) for name, physical in one.physical().items()}
     used: dict[str, set[tuple[str, str]]] = {function: set() for function in FUNCTIONS}
     for call in wire.calls:
-        if call.access_key in functions:  # else the second stack's
+        if call.access_key in functions:  # else the tests' own
             for action, resource in needed(call.operation, call.request):
                 used[functions[call.access_key]].add((action, logical.get(resource, resource)))
     return used
@@ -99,8 +104,7 @@ def test_what_is_allowed_is_called(used, function, whole_run):
     assert not unused, (unused, "take them from template.yaml, or say why they stay")
 
 
-def test_no_call_was_refused_by_iam(stack, wire):
-    functions = access_keys(stack)
+def test_no_call_was_refused_by_iam(wire, functions):
     refused = [
         (functions[call.access_key], call.operation, call.response)
         for call in wire.calls

@@ -1,6 +1,6 @@
 """What comes by the clock: the rule that writes messages itself, and the beat's tick.
 
-Both rules fire a minute after they are made, which is when the stack is: other tests take that time.
+Only the second stack's rules are enabled.
 """
 
 import json
@@ -13,11 +13,11 @@ from e2e.deployment import FINAL, until
 MINUTE = 90
 
 
-def test_a_native_rule_sends_a_task_whose_id_is_its_due_time(stack):
-    rule = stack.outputs["DailyAddRuleName"]
+def test_a_native_rule_sends_a_task_whose_id_is_its_due_time(other):
+    rule = other.outputs["DailyAddRuleName"]
 
     def look():
-        pages = stack.dynamodb.get_paginator("scan").paginate(TableName=stack.outputs["ResultsTableName"])
+        pages = other.dynamodb.get_paginator("scan").paginate(TableName=other.outputs["ResultsTableName"])
         items = [item for page in pages for item in page["Items"] if item["id"]["S"].startswith(f"{rule}-")]
         return [item for item in items if item["status"]["S"] in FINAL]
 
@@ -27,26 +27,26 @@ def test_a_native_rule_sends_a_task_whose_id_is_its_due_time(stack):
     assert record["id"].removeprefix(f"{rule}-")[:4].isdigit(), record
 
     # Had it fired twice for one time, the second would be the first.
-    known = stack.batches()
-    stack.send({"task": "add", "args": [2, 3], "id": record["id"]})
-    until(30, lambda: stack.batches_after(known), "the second firing's batch")
-    assert stack.record(record["id"]) == record
+    known = other.batches()
+    other.send({"task": "add", "args": [2, 3], "id": record["id"]})
+    until(30, lambda: other.batches_after(known), "the second firing's batch")
+    assert other.record(record["id"]) == record
 
 
-def test_the_tick_reaches_the_beat(stack):
+def test_the_tick_reaches_the_beat(other):
     tick = until(
-        MINUTE, lambda: [line for line in stack.log_lines("Beat") if line.get("message") == "tick"], "a tick", pause=1,
+        MINUTE, lambda: [line for line in other.log_lines("Beat") if line.get("message") == "tick"], "a tick", pause=1,
     )[0]
     assert tick["sent"] >= 0 and tick["until"], tick
-    watermark = stack.dynamodb.get_item(
-        TableName=stack.outputs["StateTableName"], Key={"pk": {"S": "beat"}, "sk": {"S": "watermark"}},
+    watermark = other.dynamodb.get_item(
+        TableName=other.outputs["StateTableName"], Key={"pk": {"S": "beat"}, "sk": {"S": "watermark"}},
     )["Item"]
     # Another tick may have moved it on; its text sorts as time does.
     assert watermark["until"]["S"] >= tick["until"], watermark
 
 
-def test_two_ticks_at_once_do_no_harm(stack):
-    function = stack.outputs["BeatFunctionName"]
-    answers = [stack.lambda_.invoke(FunctionName=function, Payload=b"{}") for _ in range(2)]
+def test_two_ticks_at_once_do_no_harm(other):
+    function = other.outputs["BeatFunctionName"]
+    answers = [other.lambda_.invoke(FunctionName=function, Payload=b"{}") for _ in range(2)]
     for answer in answers:
         assert "FunctionError" not in answer, answer["Payload"].read()
