@@ -4,21 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::batches;
+use crate::canvas::Canvas;
 use crate::config::Config;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
-use crate::id;
+use crate::launch::{Launch, Origin, Ready};
 pub(crate) use crate::limits::whole_seconds;
-use crate::limits::{self, MESSAGE_BYTES};
-use crate::message::Message;
-use crate::options::{self, Options};
-use crate::ports::{
-    Change, Depth, Field, Key, MAX_DELAY, Op, Outcome, Outgoing, Ports, QueueName, When, Write,
-};
+use crate::ports::{Change, Depth, Field, Key, Op, Outcome, Ports, QueueName, When, Write};
 use crate::record::{self, Record, State, field};
 use crate::result::AsyncResult;
-use crate::signature::{Call, Expires, Signature};
-use crate::task::{Task, Tasks, nearest};
+use crate::signature::Signature;
+use crate::task::{Task, Tasks};
 use crate::time::Timestamp;
 
 /// Queues, tables and settings, cheap to clone: the way in for everything that isn't a worker.
@@ -61,8 +57,6 @@ impl std::fmt::Debug for App {
 /// How long a record that only guards against a late message is kept: SQS keeps a message for at
 /// most 14 days.
 pub(crate) const GUARD_FOR: Duration = Duration::from_secs(14 * 86_400);
-/// What follows what follows …: the guard against endless chains.
-pub(crate) const MAX_HOPS: u32 = 1000;
 
 impl App {
     /// An application over these ports.
@@ -120,6 +114,11 @@ impl App {
         }
     }
 
+    /// The hops of what is sent through this.
+    pub(crate) fn hops(&self) -> u32 {
+        self.in_task.unwrap_or(0)
+    }
+
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.ports.clock.now()
     }
@@ -134,8 +133,21 @@ impl App {
         &self,
         signature: impl Into<Signature<(), Out>>,
     ) -> Result<AsyncResult<Out>> {
-        let call = signature.into().into_call();
-        let (id, queue, outgoing) = self.outgoing(call)?;
+        self.send_from(signature.into().into_canvas(), Origin::default())
+            .await
+    }
+
+    /// Sends what belongs to a tree that has begun.
+    pub(crate) async fn send_from<Out>(
+        &self,
+        canvas: Canvas,
+        origin: Origin,
+    ) -> Result<AsyncResult<Out>> {
+        let Ready {
+            id,
+            queue,
+            outgoing,
+        } = self.launch(Launch::of(canvas, origin))?;
         match self
             .inner
             .ports
@@ -159,8 +171,13 @@ impl App {
         let mut ready = Vec::new();
         let mut results: Vec<Option<Result<AsyncResult<Out>>>> = Vec::new();
         for (place, signature) in signatures.into_iter().enumerate() {
-            match self.outgoing(signature.into_call()) {
-                Ok((id, queue, outgoing)) => {
+            let launch = Launch::of(signature.into_canvas(), Origin::default());
+            match self.launch(launch) {
+                Ok(Ready {
+                    id,
+                    queue,
+                    outgoing,
+                }) => {
                     ready.push((queue, outgoing, (place, id)));
                     results.push(None);
                 }
@@ -174,67 +191,6 @@ impl App {
         }
         let answer = |result: Option<_>| result.unwrap_or_else(|| Err(batches::unanswered()));
         results.into_iter().map(answer).collect()
-    }
-
-    /// A call as the message, the queue and the delay it is sent with.
-    fn outgoing(&self, mut call: Call) -> Result<(String, QueueName, Outgoing)> {
-        let Inner {
-            ports,
-            config,
-            tasks,
-        } = &*self.inner;
-        let now = ports.clock.now();
-        let options = call
-            .options
-            .or_else(|| tasks.find(&call.task).map(|def| def.options))
-            .unwrap_or_default();
-        let (args, kwargs) = call.take_arguments()?;
-        check_limits(&call, &options)?;
-        call.hops = call.hops.max(self.in_task.unwrap_or(0));
-        if call.hops > MAX_HOPS {
-            let what = format!(
-                "`{}` is {} sends away from its first task; {MAX_HOPS} are allowed: \
-                                is it sending itself?",
-                call.task, call.hops
-            );
-            return Err(Error::new(ErrorKind::Invalid, what));
-        }
-        let queue = call.queue.unwrap_or_else(|| QueueName::new(options.queue));
-        known_queue(config, &queue)?;
-        let id = match call.id {
-            Some(id) if !id::is_valid(&id) => {
-                let what = format!("a task id is {}", id::RULE);
-                return Err(Error::new(ErrorKind::Invalid, what));
-            }
-            Some(id) => id,
-            None => id::fresh(&*ports.clock, &*ports.entropy),
-        };
-        let mut message = Message::new(id.clone(), call.task);
-        message.args = args;
-        message.kwargs = kwargs;
-        message.eta = call.countdown.map(|delay| now + delay).or(call.eta);
-        message.expires = match call.expires {
-            Some(Expires::At(at)) => Some(at),
-            Some(Expires::After(after)) => Some(now + after),
-            None => options.expires.map(|after| now + after),
-        };
-        message.priority = call.priority.or(options.priority);
-        message.time_limit = call.time_limit;
-        message.soft_time_limit = call.soft_time_limit;
-        message.ignore_result = call.ignore_result;
-        message.headers = call.headers;
-        message.root_id = call.root_id;
-        message.parent_id = call.parent_id;
-        message.hops = call.hops;
-        message.trace = call.trace;
-        let mut outgoing = outgoing(&message, &queue, now)?;
-        if outgoing.size() > MESSAGE_BYTES {
-            return Err(limits::too_large(&message.task, outgoing.size()));
-        }
-        if call.message_group.is_some() {
-            outgoing.group = call.message_group;
-        }
-        Ok((id, queue, outgoing))
     }
 
     /// A handle on a task that was sent before, typed by the task.
@@ -355,72 +311,6 @@ impl App {
         }
         Ok(depths)
     }
-}
-
-/// A message as it is sent to a queue now: with its delay, or on a FIFO queue with what that needs.
-pub(crate) fn outgoing(message: &Message, queue: &QueueName, now: Timestamp) -> Result<Outgoing> {
-    let mut outgoing = Outgoing::new(message.encode()?);
-    if queue.is_fifo() {
-        // One group for all that names none, as kombu does.
-        outgoing.group = Some("default".to_owned());
-        outgoing.dedup = Some(id::derived(&[&message.id, &message.attempt.to_string()]));
-    } else if let Some(eta) = message.eta {
-        outgoing.delay = whole_seconds(eta.since(now)).min(MAX_DELAY);
-    }
-    Ok(outgoing)
-}
-
-fn check_limits(call: &Call, options: &Options) -> Result<()> {
-    let hard = call.time_limit.or(options.time_limit);
-    let soft = call.soft_time_limit.or(options.soft_time_limit);
-    if let Some(what) = options::soft_beyond_hard(soft, hard) {
-        let what = format!("`{}` {what}", call.task);
-        return Err(Error::new(ErrorKind::Invalid, what));
-    }
-    if call.priority.is_some_and(|priority| priority > 9) {
-        return Err(Error::new(
-            ErrorKind::Invalid,
-            "a priority is a number from 0 to 9",
-        ));
-    }
-    Ok(())
-}
-
-/// Why tasks can't go to a queue.
-pub(crate) enum NotForTasks<'a> {
-    /// It is one of those that failed messages go to; what to say of it.
-    WorkersOnly(String),
-    /// It isn't configured; the one that may be meant.
-    Unknown(Option<&'a str>),
-}
-
-/// Tasks go to queues that are configured, and not to those that failed messages go to.
-pub(crate) fn check_queue<'a>(
-    config: &'a Config,
-    queue: &QueueName,
-) -> std::result::Result<(), NotForTasks<'a>> {
-    if !queue.is_for_tasks() {
-        let what = format!("`{queue}` takes messages from workers only; choose another queue");
-        return Err(NotForTasks::WorkersOnly(what));
-    }
-    if config.queues.contains_key(queue) {
-        return Ok(());
-    }
-    let open = config.queues.keys().filter(|queue| queue.is_for_tasks());
-    let near = nearest(queue.as_str(), open.map(QueueName::as_str));
-    Err(NotForTasks::Unknown(near))
-}
-
-/// The same for a program, whose settings are to be mended.
-pub(crate) fn known_queue(config: &Config, queue: &QueueName) -> Result<()> {
-    check_queue(config, queue).map_err(|why| match why {
-        NotForTasks::WorkersOnly(what) => Error::new(ErrorKind::Invalid, what),
-        NotForTasks::Unknown(near) => {
-            let hint = near.map_or_else(String::new, |near| format!("; did you mean `{near}`?"));
-            let what = format!("SEDANO_QUEUES has no queue named `{queue}`{hint}");
-            Error::new(ErrorKind::Config, what)
-        }
-    })
 }
 
 fn conflict(id: &str, state: Option<State>, what: &str) -> Error {

@@ -11,13 +11,15 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::app::App;
+use crate::canvas::{self, Canvas};
 use crate::checkpoint::Checkpoints;
 use crate::error::ErrorKind;
 use crate::failure::{BoxError, TaskError};
 use crate::id;
+use crate::launch::Origin;
 use crate::message::Message;
 use crate::result::AsyncResult;
-use crate::signature::{Call, Signature};
+use crate::signature::Signature;
 use crate::time::Timestamp;
 
 /// The run of a task: who it is, how much time it has, what the worker gave it.
@@ -240,25 +242,24 @@ impl Context {
         &self,
         child: impl Into<Signature<(), Out>>,
     ) -> crate::Result<AsyncResult<Out>> {
-        let mut signature = child.into();
-        let call = signature.call_mut();
-        if call.id.is_none() && self.derives_children {
-            call.id = Some(self.child_id(call));
+        let mut canvas = child.into().into_canvas();
+        if canvas.id().is_none() && self.derives_children {
+            let id = self.child_id(&canvas);
+            canvas.set_id(id);
         }
-        call.root_id = Some(self.root_id().to_owned());
-        call.parent_id = Some(self.id().to_owned());
-        call.hops = self.message.hops.saturating_add(1);
-        call.trace.clone_from(&self.message.trace);
-        self.app.send(signature).await
+        self.app
+            .send_from(canvas, Origin::after(&self.message))
+            .await
     }
 
-    fn child_id(&self, call: &Call) -> String {
-        let arguments = match &call.arguments {
-            Ok((args, kwargs)) => json!([args, kwargs]).to_string(),
-            // The send will say what is wrong with them.
-            Err(_) => String::new(),
+    fn child_id(&self, child: &Canvas) -> String {
+        let arguments = match child {
+            Canvas::Task(call) => call.arguments.clone().map(|given| json!(given)),
+            _ => canvas::write(child.clone()).map_err(|error| error.to_string()),
         };
-        let alike = id::derived(&[self.id(), "child", &call.task, &arguments]);
+        // The send will say what is wrong with them.
+        let arguments = arguments.map_or_else(|what| what, |given| given.to_string());
+        let alike = id::derived(&[self.id(), "child", child.name(), &arguments]);
         let mut children = self.children.lock().unwrap_or_else(PoisonError::into_inner);
         let count = children.entry(alike.clone()).or_default();
         *count += 1;

@@ -55,6 +55,7 @@ pub mod aws;
 mod batches;
 pub mod beat;
 mod bind;
+mod canvas;
 mod checkpoint;
 mod config;
 mod context;
@@ -71,6 +72,7 @@ mod id;
 mod json;
 #[cfg(feature = "lambda")]
 pub mod lambda;
+mod launch;
 mod limits;
 pub mod memory;
 mod message;

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::bind::{Args, Kwargs};
+use crate::canvas::Canvas;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::ports::QueueName;
@@ -33,14 +34,14 @@ use crate::{finite, json};
 #[must_use = "a signature does nothing until it is sent"]
 #[derive(Debug)]
 pub struct Signature<In, Out> {
-    call: Call,
+    canvas: Canvas,
     types: PhantomData<fn(In) -> Out>,
 }
 
 impl<In, Out> Clone for Signature<In, Out> {
     fn clone(&self) -> Self {
         Self {
-            call: self.call.clone(),
+            canvas: self.canvas.clone(),
             types: PhantomData,
         }
     }
@@ -69,6 +70,12 @@ pub(crate) struct Call {
     pub(crate) parent_id: Option<String>,
     pub(crate) hops: u32,
     pub(crate) trace: Option<String>,
+    /// Whether it takes nothing from the step before it.
+    pub(crate) immutable: bool,
+    pub(crate) link: Vec<Canvas>,
+    pub(crate) link_error: Vec<Canvas>,
+    /// What a sender wrote and nobody here knows.
+    pub(crate) extra: Map<String, Value>,
 }
 
 /// When a message stops being worth a start.
@@ -99,6 +106,10 @@ impl Call {
             parent_id: None,
             hops: 0,
             trace: None,
+            immutable: false,
+            link: Vec::new(),
+            link_error: Vec::new(),
+            extra: Map::new(),
         }
     }
 }
@@ -117,10 +128,7 @@ impl<Out> Signature<(), Out> {
             )),
             Err(what) => Err(what),
         };
-        Self {
-            call,
-            types: PhantomData,
-        }
+        Self::of(call.into())
     }
 
     /// A call of a task that is known by name only: its arguments are checked by the worker, and its
@@ -132,10 +140,7 @@ impl<Out> Signature<(), Out> {
     /// let call: Signature<(), i64> = Signature::named("add").arg(2).kwarg("y", 3);
     /// ```
     pub fn named(task: impl Into<String>) -> Self {
-        Self {
-            call: Call::named(task),
-            types: PhantomData,
-        }
+        Self::of(Call::named(task).into())
     }
 }
 
@@ -168,25 +173,34 @@ impl<Out> Signature<(), Out> {
 }
 
 impl<In, Out> Signature<In, Out> {
-    pub(crate) fn call_mut(&mut self) -> &mut Call {
-        &mut self.call
-    }
-
-    pub(crate) fn into_call(self) -> Call {
-        self.call
-    }
-
-    /// The same call where nobody asks for its result.
-    pub(crate) fn forget_output(self) -> Signature<In, ()> {
-        Signature {
-            call: self.call,
+    /// A composition of these types, which the caller vouches for.
+    pub(crate) fn of(canvas: Canvas) -> Self {
+        Self {
+            canvas,
             types: PhantomData,
         }
     }
 
-    /// The task's name.
+    pub(crate) fn canvas(&self) -> &Canvas {
+        &self.canvas
+    }
+
+    pub(crate) fn canvas_mut(&mut self) -> &mut Canvas {
+        &mut self.canvas
+    }
+
+    pub(crate) fn into_canvas(self) -> Canvas {
+        self.canvas
+    }
+
+    /// The same call where nobody asks for its result.
+    pub(crate) fn forget_output(self) -> Signature<In, ()> {
+        Signature::of(self.canvas)
+    }
+
+    /// The task's name; of a chain its first's, and `sedano.group` of a group.
     pub fn task(&self) -> &str {
-        &self.call.task
+        self.canvas.name()
     }
 
     /// One more argument by position. One that can't be written as JSON is an error of the send.
@@ -197,92 +211,103 @@ impl<In, Out> Signature<In, Out> {
 
     /// One more argument by name.
     pub fn kwarg(mut self, name: impl Into<String>, value: impl Serialize) -> Self {
+        let name = name.into();
         self.add(value, |(_, kwargs), value| {
-            kwargs.insert(name.into(), value);
+            kwargs.insert(name.clone(), value);
         });
         self
     }
 
-    fn add(&mut self, value: impl Serialize, put: impl FnOnce(&mut (Args, Kwargs), Value)) {
-        if let Ok(arguments) = &mut self.call.arguments {
-            match to_json(&value, json::DEPTH - 2) {
-                Ok(value) => put(arguments, value),
-                Err(what) => self.call.arguments = Err(what),
+    fn add(&mut self, value: impl Serialize, mut put: impl FnMut(&mut (Args, Kwargs), Value)) {
+        let value = to_json(&value, json::DEPTH - 2);
+        self.canvas.first_calls(&mut |call| {
+            if let Ok(arguments) = &mut call.arguments {
+                match &value {
+                    Ok(value) => put(arguments, value.clone()),
+                    Err(what) => call.arguments = Err(what.clone()),
+                }
             }
-        }
+        });
+    }
+
+    fn each(mut self, mut change: impl FnMut(&mut Call)) -> Self {
+        self.canvas.each_call(&mut change);
+        self
+    }
+
+    fn first(mut self, mut change: impl FnMut(&mut Call)) -> Self {
+        self.canvas.first_calls(&mut change);
+        self
     }
 
     /// The task's id, chosen by the caller: any text of 1 to 512 bytes without control characters. Of
-    /// several messages with one id, one takes effect.
+    /// several messages with one id, one takes effect. Of a chain or a chord it is the id of its last task, of
+    /// a group its own: where the result is found.
     pub fn id(mut self, id: impl Into<String>) -> Self {
-        self.call.id = Some(id.into());
+        self.canvas.set_id(id.into());
         self
     }
 
     /// The queue, by its name in `SEDANO_QUEUES`, instead of the task's own.
-    pub fn queue(mut self, queue: impl AsRef<str>) -> Self {
-        self.call.queue = Some(QueueName::new(queue));
-        self
+    pub fn queue(self, queue: impl AsRef<str>) -> Self {
+        let queue = QueueName::new(queue);
+        self.each(|call| call.queue = Some(queue.clone()))
     }
 
-    /// Not before this long from the send. Wins over [`eta`](Signature::eta), as in Celery.
-    pub fn countdown(mut self, delay: Duration) -> Self {
-        self.call.countdown = Some(delay);
-        self
+    /// Not before this long from the send. Wins over [`eta`](Signature::eta), as in Celery. Of a chain it is the
+    /// first step that waits.
+    pub fn countdown(self, delay: Duration) -> Self {
+        self.first(|call| call.countdown = Some(delay))
     }
 
-    /// Not before this instant.
-    pub fn eta(mut self, eta: Timestamp) -> Self {
-        self.call.eta = Some(eta);
-        self
+    /// Not before this instant. Of a chain it is the first step that waits.
+    pub fn eta(self, eta: Timestamp) -> Self {
+        self.first(|call| call.eta = Some(eta))
     }
 
-    /// Revoked, if it hasn't started this long after the send.
-    pub fn expires(mut self, after: Duration) -> Self {
-        self.call.expires = Some(Expires::After(after));
-        self
+    /// Revoked, if it hasn't started this long after the send; a later step after it was sent itself.
+    pub fn expires(self, after: Duration) -> Self {
+        self.each(|call| call.expires = Some(Expires::After(after)))
     }
 
     /// Revoked, if it hasn't started at this instant.
-    pub fn expires_at(mut self, at: Timestamp) -> Self {
-        self.call.expires = Some(Expires::At(at));
-        self
+    pub fn expires_at(self, at: Timestamp) -> Self {
+        self.each(|call| call.expires = Some(Expires::At(at)))
     }
 
     /// From 0 to 9; carried with the message, not acted on by SQS.
-    pub fn priority(mut self, priority: u8) -> Self {
-        self.call.priority = Some(priority);
-        self
+    pub fn priority(self, priority: u8) -> Self {
+        self.each(|call| call.priority = Some(priority))
     }
 
     /// Stops a run after this long, instead of the task's own limit.
-    pub fn time_limit(mut self, limit: Duration) -> Self {
-        self.call.time_limit = Some(limit);
-        self
+    pub fn time_limit(self, limit: Duration) -> Self {
+        self.each(|call| call.time_limit = Some(limit))
     }
 
     /// Warns a run after this long, instead of the task's own soft limit.
-    pub fn soft_time_limit(mut self, limit: Duration) -> Self {
-        self.call.soft_time_limit = Some(limit);
-        self
+    pub fn soft_time_limit(self, limit: Duration) -> Self {
+        self.each(|call| call.soft_time_limit = Some(limit))
     }
 
-    /// Whether the return value is dropped, instead of the task's own choice.
-    pub fn ignore_result(mut self, ignore: bool) -> Self {
-        self.call.ignore_result = Some(ignore);
-        self
+    /// Whether the return value is dropped, instead of the task's own choice. One that something follows from is
+    /// kept in any case.
+    pub fn ignore_result(self, ignore: bool) -> Self {
+        self.each(|call| call.ignore_result = Some(ignore))
     }
 
-    /// A header for the task to read.
-    pub fn header(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
-        self.call.headers.insert(name.into(), value.into());
-        self
+    /// A header for the task to read; in a composition, for each of its tasks.
+    pub fn header(self, name: impl Into<String>, value: impl Into<Value>) -> Self {
+        let (name, value) = (name.into(), value.into());
+        self.each(|call| {
+            call.headers.insert(name.clone(), value.clone());
+        })
     }
 
     /// SQS's message group: the order on FIFO queues, the tenant on others.
-    pub fn message_group(mut self, group: impl Into<String>) -> Self {
-        self.call.message_group = Some(group.into());
-        self
+    pub fn message_group(self, group: impl Into<String>) -> Self {
+        let group = group.into();
+        self.each(|call| call.message_group = Some(group.clone()))
     }
 }
 

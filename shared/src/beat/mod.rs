@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::app::{App, known_queue};
+use crate::app::App;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
+use crate::launch::{Launch, Origin};
 use crate::ports::{Attribute, Change, Field, Item, Key, Op, Outcome, When, Write};
 use crate::signature::Signature;
 use crate::time::Timestamp;
@@ -122,10 +123,9 @@ impl Beat {
             if period.as_secs() == 0 || period.subsec_nanos() > 0 {
                 return wrong("has a period that isn't a whole number of seconds, at least 1");
             }
-            let task = app.registered().get(entry.signature.task())?;
-            let call = entry.signature.clone().into_call();
-            let queue = call.queue.unwrap_or_else(|| task.options.queue.into());
-            if let Err(error) = known_queue(app.config(), &queue) {
+            app.registered().get(entry.signature.task())?;
+            let canvas = entry.signature.clone().into_canvas();
+            if let Err(error) = app.launch(Launch::of(canvas, Origin::default())) {
                 return wrong(&format!("can't be sent: {error}"));
             }
         }
@@ -277,10 +277,15 @@ mod tests {
         Beat::new().entry("ping", every(Duration::from_secs(30)), call)
     }
 
+    use crate::canvas::Canvas;
+
     fn etas(calls: Vec<Signature<(), ()>>) -> Vec<Timestamp> {
         calls
             .into_iter()
-            .filter_map(|call| call.into_call().eta)
+            .filter_map(|call| match call.into_canvas() {
+                Canvas::Task(call) => call.eta,
+                _ => None,
+            })
             .collect()
     }
 
@@ -328,7 +333,10 @@ mod tests {
     fn the_same_due_time_has_the_same_id() {
         let ids = |after| -> Vec<Option<String>> {
             let calls = beat().due(at(after), at(600), at(670));
-            calls.into_iter().map(|call| call.into_call().id).collect()
+            calls
+                .into_iter()
+                .map(|call| call.canvas().id().cloned())
+                .collect()
         };
         assert_eq!(ids(600), ids(615));
     }

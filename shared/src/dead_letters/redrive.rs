@@ -8,9 +8,10 @@ use serde_json::{Map, Value};
 
 use super::scan::Held;
 use super::{DeadLetter, DeadLetters};
-use crate::app::{GUARD_FOR, known_queue, outgoing};
+use crate::app::GUARD_FOR;
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
+use crate::launch::{known_queue, outgoing};
 use crate::message::Message;
 use crate::ports::{Change, Item, Key, Op, Outcome, Outgoing, QueueName, When, Write};
 use crate::record::{State, count, field, instant, is_expired, status};

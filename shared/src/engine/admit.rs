@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use crate::app::{outgoing, whole_seconds};
+use crate::app::whole_seconds;
 use crate::error::Result;
 use crate::failure::Failure;
+use crate::launch::outgoing;
 use crate::ports::{Key, MAX_DELAY};
 use crate::record::{State, is_expired, status};
 use crate::task::TaskDef;

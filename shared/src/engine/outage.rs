@@ -8,8 +8,8 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use crate::app::outgoing;
 use crate::error::{Error, Result};
+use crate::launch::outgoing;
 use crate::ports::{Delivery, MAX_DELAY, Outgoing};
 use crate::worker::Disposition;
 

@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use crate::app::{GUARD_FOR, outgoing};
+use crate::app::GUARD_FOR;
 use crate::error::Result;
 use crate::failure::Failure;
 use crate::id::is_random;
+use crate::launch::outgoing;
 use crate::message::{Message, compress};
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, State, count, field, instant, status};

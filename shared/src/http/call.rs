@@ -7,11 +7,12 @@
 use serde_json::{Map, Value};
 
 use super::problem::{Problem, Sort};
-use crate::app::{App, NotForTasks, check_queue};
+use crate::app::App;
 use crate::failure::shortened;
+use crate::launch::{NotForTasks, check_queue};
 use crate::message::Message;
 use crate::ports::QueueName;
-use crate::signature::{Expires, Signature};
+use crate::signature::{Call, Expires, Signature};
 use crate::task::{QUOTED, TaskDef, nearest};
 
 /// The sending options, by the names of the envelope's fields.
@@ -94,8 +95,7 @@ pub(crate) fn read(
     task.check(message.args.clone(), message.kwargs.clone())?;
     let queue = message.queue.map(|name| queue(app, &name)).transpose()?;
 
-    let mut signature = Signature::<(), Value>::named(message.task);
-    let call = signature.call_mut();
+    let mut call = Call::named(message.task);
     call.id = Some(message.id.clone());
     call.arguments = Ok((message.args, message.kwargs));
     call.queue = queue;
@@ -110,7 +110,7 @@ pub(crate) fn read(
     call.root_id = message.root_id;
     call.parent_id = message.parent_id;
     call.trace = message.trace;
-    Ok((message.id, signature))
+    Ok((message.id, Signature::of(call.into())))
 }
 
 /// The queue of that name, where tasks may go to it.

@@ -137,9 +137,15 @@ impl World {
     pub async fn send<Out>(&self, signature: impl Into<Signature<(), Out>>) -> AsyncResult<Out> {
         let mut signature = signature.into();
         let ports = self.observer.ports();
-        let call = signature.call_mut();
-        let fresh = || crate::id::fresh(&*ports.clock, &self.random);
-        let id = call.id.get_or_insert_with(fresh).clone();
+        let canvas = signature.canvas_mut();
+        let id = match canvas.id() {
+            Some(id) => id.clone(),
+            None => {
+                let id = crate::id::fresh(&*ports.clock, &self.random);
+                canvas.set_id(id.clone());
+                id
+            }
+        };
         self.until_done(async || self.app.send(signature.clone()).await)
             .await;
         self.observer.result_of(id)

@@ -149,10 +149,8 @@ impl Task for Mean {
     }
 }
 
-fn untyped<Out>(mut typed: Signature<(), Out>) -> Signature<(), Value> {
-    let mut call = Signature::named("mean");
-    *call.call_mut() = typed.call_mut().clone();
-    call
+fn untyped<Out>(typed: Signature<(), Out>) -> Signature<(), Value> {
+    Signature::of(typed.into_canvas())
 }
 
 fn deep_value(levels: usize) -> Value {

@@ -4,12 +4,16 @@
 //! `docs/message.schema.json` is its published schema. Unknown fields are kept when the message is
 //! forwarded, so that older and newer versions can share a queue.
 
+mod fan_out;
+mod fields;
+
 use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
 
 use crate::bind::{Args, Kwargs};
+use crate::canvas::{self, Fails, GROUP};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::shortened;
 use crate::limits;
@@ -17,6 +21,8 @@ use crate::ports::BATCH_BYTES;
 use crate::task::QUOTED;
 use crate::time::Timestamp;
 use crate::{id, json};
+
+pub(crate) use fields::Fields;
 
 /// The version this library writes.
 pub const VERSION: u64 = 1;
@@ -64,15 +70,61 @@ pub struct Message {
     pub headers: Map<String, Value>,
     /// W3C `traceparent`.
     pub trace: Option<String>,
+    /// The steps of its chain that follow, as JSON.
+    pub(crate) chain: Vec<Value>,
+    /// What is sent with its result.
+    pub(crate) link: Vec<Value>,
+    /// What is sent with its failure.
+    pub(crate) link_error: Vec<Value>,
+    /// The group it is a member of.
+    pub(crate) member: Option<Member>,
+    /// The group whose results are its first argument.
+    pub(crate) results_of: Option<String>,
+    /// In the message of a group: what it is to send.
+    pub(crate) fan_out: Option<Box<FanOut>>,
     /// What this version doesn't know, kept.
     pub extra: Map<String, Value>,
+}
+
+/// A place in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Member {
+    /// The group's id.
+    pub(crate) group: String,
+    /// From 0.
+    pub(crate) index: u32,
+    /// How many members the group has.
+    pub(crate) size: u32,
+    /// Whether the group fails as soon as one of them does.
+    pub(crate) fast: bool,
+}
+
+/// A group that is to be sent.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct FanOut {
+    /// The members, as JSON.
+    pub(crate) members: Vec<Value>,
+    /// What follows with the list of their results, as JSON.
+    pub(crate) body: Option<Value>,
+    pub(crate) fails: Fails,
+    /// Where these are only some of the members: which.
+    pub(crate) part: Option<Part>,
+}
+
+/// Some of a group's members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Part {
+    /// The place of the first of them.
+    pub(crate) first: u32,
+    /// How many members the group has.
+    pub(crate) size: u32,
 }
 
 /// Fields of later versions that change what must happen: a worker that doesn't know them must
 /// refuse the message rather than run it without them.
 ///
 /// `payload` will name where the arguments lie: a reference that isn't understood is not followed.
-const NOT_YET: [&str; 6] = ["chain", "chord", "group", "link", "link_error", "payload"];
+const NOT_YET: [&str; 1] = ["payload"];
 
 impl Message {
     /// A first message of this task.
@@ -97,6 +149,12 @@ impl Message {
             queue: None,
             headers: Map::new(),
             trace: None,
+            chain: Vec::new(),
+            link: Vec::new(),
+            link_error: Vec::new(),
+            member: None,
+            results_of: None,
+            fan_out: None,
             extra: Map::new(),
         }
     }
@@ -126,7 +184,7 @@ impl Message {
         message_id: &str,
         sent_at: Timestamp,
     ) -> Result<Self> {
-        let mut fields = Fields(map);
+        let mut fields = Fields::new(map, "the message");
         if let Some(version) = fields.number("v", u64::MAX)?
             && version != VERSION
         {
@@ -143,15 +201,33 @@ impl Message {
                 return Err(Error::new(ErrorKind::Decode, what));
             }
         }
-        let Some(task) = fields.text("task")? else {
-            return Err(Error::new(
-                ErrorKind::Decode,
-                "the message has no field `task`",
-            ));
+        let composed = ["chain", "group", "chord"];
+        if composed.iter().any(|kind| fields.has(kind))
+            && !(fields.has("task") || fields.has("group_id"))
+        {
+            return Self::first_by_hand(fields.rest(), message_id, sent_at);
+        }
+        let fan_out = fields.fan_out()?;
+        fields.take("group_id");
+        let task = match (fields.text("task")?, &fan_out) {
+            (Some(_), Some(_)) => {
+                return Err(Error::new(
+                    ErrorKind::Decode,
+                    "the message has both `task` and a group: it can be one of them only",
+                ));
+            }
+            (Some(task), None) => task,
+            (None, Some(_)) => GROUP.to_owned(),
+            (None, None) => {
+                return Err(Error::new(
+                    ErrorKind::Decode,
+                    "the message has none of the fields `task`, `chain`, `group` and `chord`",
+                ));
+            }
         };
         let id = fields.text("id")?.unwrap_or_else(|| message_id.to_owned());
         if !id::is_valid(&id) {
-            return Err(wrong("id", id::RULE));
+            return Err(fields.wrong("id", id::RULE));
         }
         let countdown = fields.seconds("countdown")?;
         let eta = fields.instant("eta", sent_at)?;
@@ -179,9 +255,27 @@ impl Message {
             queue: fields.text("queue")?,
             headers: fields.object("headers")?,
             trace: fields.text("trace")?,
-            extra: fields.0,
+            chain: fields.steps("chain")?,
+            link: fields.steps("link")?,
+            link_error: fields.steps("link_error")?,
+            member: fields.member()?,
+            results_of: fields.text("results_of")?,
+            fan_out,
+            extra: fields.rest(),
             id,
         })
+    }
+
+    /// A composition as a sender writes it by hand: it becomes the message that starts it. Its result, as
+    /// ever, is found under the id of the message.
+    fn first_by_hand(
+        map: Map<String, Value>,
+        message_id: &str,
+        sent_at: Timestamp,
+    ) -> Result<Self> {
+        let mut canvas = canvas::read_map(map, "the message")?;
+        canvas.identify(message_id);
+        Ok(canvas.start(sent_at)?.message)
     }
 
     /// Writes the message body: fields at their defaults are left out.
@@ -210,6 +304,7 @@ impl Message {
         let is_deep = self.args.iter().any(deeper)
             || self.kwargs.values().any(deeper)
             || self.headers.values().any(deeper)
+            || self.steps().any(deeper)
             || self
                 .extra
                 .values()
@@ -263,6 +358,12 @@ impl Message {
             queue,
             headers,
             trace,
+            chain,
+            link,
+            link_error,
+            member,
+            results_of,
+            fan_out,
             extra,
         } = self;
         let mut map = extra.clone();
@@ -276,7 +377,7 @@ impl Message {
         let count = |count: u32| (count > 0).then(|| count.into());
         put("v", Some(VERSION.into()));
         put("id", Some(id.as_str().into()));
-        put("task", Some(task.as_str().into()));
+        put("task", fan_out.is_none().then(|| task.as_str().into()));
         put("args", (!args.is_empty()).then(|| args.clone().into()));
         put(
             "kwargs",
@@ -300,7 +401,30 @@ impl Message {
             (!headers.is_empty()).then(|| headers.clone().into()),
         );
         put("trace", trace.as_deref().map(Value::from));
+        let list = |list: &Vec<Value>| (!list.is_empty()).then(|| list.clone().into());
+        put("chain", list(chain));
+        put("link", list(link));
+        put("link_error", list(link_error));
+        put("member", member.as_ref().map(Member::to_json));
+        put("results_of", results_of.as_deref().map(Value::from));
+        if let Some(fan_out) = fan_out {
+            map.insert("group_id".to_owned(), id.as_str().into());
+            fan_out.write(&mut map);
+        }
         map
+    }
+
+    /// Every step that it carries.
+    fn steps(&self) -> impl Iterator<Item = &Value> {
+        let fan_out = self.fan_out.iter();
+        let parts = fan_out.flat_map(|fan_out| fan_out.members.iter().chain(&fan_out.body));
+        let lists = [&self.chain, &self.link, &self.link_error];
+        lists.into_iter().flatten().chain(parts)
+    }
+
+    /// Whether something follows from its end.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.member.is_some() || !(self.chain.is_empty() && self.link.is_empty())
     }
 
     /// The id of the tree's first task.
@@ -332,102 +456,10 @@ pub(crate) fn compress(body: &str) -> Vec<u8> {
     }
 }
 
-fn wrong(name: &str, wanted: &str) -> Error {
-    Error::new(
-        ErrorKind::Decode,
-        format!("the message's field `{name}` must be {wanted}"),
-    )
-    .about(name)
-}
-
 /// No count of runs or hops comes near.
 pub(crate) const MOST: u32 = 1_000_000;
 /// The most bytes of a name or an id.
 pub(crate) const TEXT: usize = 512;
-
-/// The fields not yet read. `null` counts as absent.
-struct Fields(Map<String, Value>);
-
-impl Fields {
-    fn take(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).filter(|value| !value.is_null())
-    }
-
-    fn text(&mut self, name: &str) -> Result<Option<String>> {
-        match self.take(name) {
-            None => Ok(None),
-            // Names and ids: each has to fit into a record many times over.
-            Some(Value::String(text)) if text.len() <= TEXT => Ok(Some(text)),
-            Some(_) => Err(wrong(name, "a text of at most 512 bytes")),
-        }
-    }
-
-    fn list(&mut self, name: &str) -> Result<Vec<Value>> {
-        match self.take(name) {
-            None => Ok(Vec::new()),
-            Some(Value::Array(list)) => Ok(list),
-            Some(_) => Err(wrong(name, "a list")),
-        }
-    }
-
-    fn object(&mut self, name: &str) -> Result<Map<String, Value>> {
-        match self.take(name) {
-            None => Ok(Map::new()),
-            Some(Value::Object(object)) => Ok(object),
-            Some(_) => Err(wrong(name, "an object")),
-        }
-    }
-
-    fn flag(&mut self, name: &str) -> Result<Option<bool>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(Value::Bool(flag)) => Ok(Some(flag)),
-            Some(_) => Err(wrong(name, "true or false")),
-        }
-    }
-
-    fn number(&mut self, name: &str, most: u64) -> Result<Option<u64>> {
-        match self.take(name) {
-            None => Ok(None),
-            Some(value) => match value.as_u64().filter(|number| *number <= most) {
-                Some(number) => Ok(Some(number)),
-                None => Err(wrong(name, &format!("a whole number from 0 to {most}"))),
-            },
-        }
-    }
-
-    fn count(&mut self, name: &str) -> Result<Option<u32>> {
-        let number = self.number(name, MOST.into())?;
-        Ok(number.and_then(|number| u32::try_from(number).ok()))
-    }
-
-    fn seconds(&mut self, name: &str) -> Result<Option<Duration>> {
-        let Some(value) = self.take(name) else {
-            return Ok(None);
-        };
-        let wanted = "a number of seconds, 0 or more";
-        duration(&value)
-            .map(Some)
-            .ok_or_else(|| wrong(name, wanted))
-    }
-
-    /// An instant: ISO 8601, or a number of seconds from `sent_at`.
-    fn instant(&mut self, name: &str, sent_at: Timestamp) -> Result<Option<Timestamp>> {
-        let parsed = match self.take(name) {
-            None => return Ok(None),
-            Some(Value::String(text)) => text.parse().ok(),
-            Some(value) => duration(&value).map(|delay| sent_at + delay),
-        };
-        let wanted = "an ISO 8601 date-time such as 2026-03-01T12:00:00Z, or seconds from now";
-        parsed.map(Some).ok_or_else(|| wrong(name, wanted))
-    }
-}
-
-/// A number of seconds; more than a duration holds is the longest one, as good as for ever.
-fn duration(value: &Value) -> Option<Duration> {
-    let seconds = value.as_f64().filter(|seconds| *seconds >= 0.0)?;
-    Some(Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX))
-}
 
 #[cfg(test)]
 mod tests {
@@ -468,10 +500,17 @@ mod tests {
     #[test]
     fn the_published_schema_lists_every_field() {
         let schema: Value =
-            serde_json::from_str(include_str!("../docs/message.schema.json")).unwrap();
-        let body = include_str!("../../tests/fixtures/messages/v1-all.json");
+            serde_json::from_str(include_str!("../../docs/message.schema.json")).unwrap();
+        let body = include_str!("../../../tests/fixtures/messages/v1-all.json");
         let mut written = decode(body).unwrap().to_map();
         written.remove("colour");
+        let group = json!({
+            "id": "g", "group_id": "g", "chord": [{"task": "t"}], "body": {"task": "b", "id": "b"},
+            "on_failure": "fast", "part": {"first": 0, "size": 1}
+        });
+        written.extend(decode(&group.to_string()).unwrap().to_map());
+        let group = json!({ "id": "g", "group_id": "g", "group": [] });
+        written.extend(decode(&group.to_string()).unwrap().to_map());
         let mut listed: Vec<&str> = schema["properties"]
             .as_object()
             .unwrap()
@@ -480,7 +519,10 @@ mod tests {
             .collect();
         // Read, and written as the instant that it means.
         listed.retain(|name| *name != "countdown");
-        assert_eq!(written.keys().collect::<Vec<_>>(), listed);
+        let mut written: Vec<&String> = written.keys().collect();
+        written.sort();
+        listed.sort_unstable();
+        assert_eq!(written, listed);
         for (refused, name) in schema["not"]["anyOf"]
             .as_array()
             .unwrap()
@@ -523,7 +565,10 @@ mod tests {
                 "[1]",
                 "the message is JSON but no object: write {\"task\": \"name\", \"args\": []}",
             ),
-            ("{}", "the message has no field `task`"),
+            (
+                "{}",
+                "the message has none of the fields `task`, `chain`, `group` and `chord`",
+            ),
             (
                 r#"{"task": 7}"#,
                 "the message's field `task` must be a text of at most 512 bytes",
@@ -541,8 +586,32 @@ mod tests {
                 "the message's field `countdown` must be a number of seconds, 0 or more",
             ),
             (
-                r#"{"task": "t", "chain": []}"#,
-                "this worker can't act on the field `chain` yet: send the message without it",
+                r#"{"task": "t", "payload": "s3://…"}"#,
+                "this worker can't act on the field `payload` yet: send the message without it",
+            ),
+            (
+                r#"{"task": "t", "chain": [{"tusk": "u"}]}"#,
+                "step 1 of the message's `chain` has none of the fields `task`, `chain`, `group` and `chord`",
+            ),
+            (
+                r#"{"chain": [{"task": "t"}, {"task": "u", "args": 3}]}"#,
+                "step 2 of the message's chain's field `args` must be a list",
+            ),
+            (
+                r#"{"chain": []}"#,
+                "a chain without steps does nothing: give it one",
+            ),
+            (
+                r#"{"group": [{"task": "t"}], "queue": "bulk"}"#,
+                "the message has a field `queue`, which a group can't have: give it to the tasks in it",
+            ),
+            (
+                r#"{"chord": [{"task": "t"}]}"#,
+                "the message's chord has no `body`: without one it is a `group`",
+            ),
+            (
+                r#"{"task": "t", "group": []}"#,
+                "the message has both `task` and a group: it can be one of them only",
             ),
             (
                 r#"{"task": "t", "v": 2}"#,
