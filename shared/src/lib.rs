@@ -65,6 +65,7 @@ mod entropy;
 mod error;
 mod failure;
 mod finite;
+mod group;
 pub mod guide;
 #[cfg(feature = "http")]
 pub mod http;

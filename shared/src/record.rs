@@ -23,6 +23,7 @@ pub(crate) mod field {
     pub(crate) const ERROR: &str = "error";
     pub(crate) const FINISHED_AT: &str = "finished_at";
     pub(crate) const GENERATION: &str = "generation";
+    pub(crate) const GROUP: &str = "group";
     pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const MESSAGE: &str = "message";
     pub(crate) const OWNER: &str = "owner";
@@ -31,6 +32,7 @@ pub(crate) mod field {
     pub(crate) const RESULT: &str = "result";
     pub(crate) const RETRIES: &str = "retries";
     pub(crate) const ROOT_ID: &str = "root_id";
+    pub(crate) const SIZE: &str = "size";
     pub(crate) const STARTED_AT: &str = "started_at";
     pub(crate) const STATUS: &str = "status";
     pub(crate) const TASK: &str = "task";
@@ -176,6 +178,9 @@ pub struct Record {
     /// The first task of its tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_id: Option<String>,
+    /// Of a group: how many members it has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u32>,
     /// The last ten runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
@@ -218,6 +223,7 @@ impl Record {
             due_at: None,
             parent_id: None,
             root_id: None,
+            size: None,
             attempts: Vec::new(),
         }
     }
@@ -255,6 +261,9 @@ impl Record {
             due_at: reader.instant(field::DUE_AT)?,
             parent_id: reader.text(field::PARENT_ID),
             root_id: reader.text(field::ROOT_ID),
+            size: item
+                .contains_key(field::SIZE)
+                .then(|| count(item, field::SIZE)),
             attempts: attempts(item),
         })
     }

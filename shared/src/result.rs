@@ -155,7 +155,7 @@ impl<T: DeserializeOwned> AsyncResult<T> {
     /// # Errors
     /// As [`get`](AsyncResult::get), but for `Timeout`.
     pub async fn try_get(&self) -> Result<Option<T>, ResultError> {
-        outcome(self.record().await?)
+        outcome(self.app.whole(self.record().await?).await?)
     }
 
     /// Waits for the outcome: `result.get().await`, or `result.get().timeout(…).await`. Polls with
@@ -224,6 +224,7 @@ impl<'a, T: DeserializeOwned> IntoFuture for Get<'a, T> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let record = self.of.app.wait(&self.of.id, self.timeout).await?;
+            let record = self.of.app.whole(record).await?;
             let state = record.status;
             outcome(record)?.ok_or(ResultError::Timeout(state))
         })

@@ -219,17 +219,23 @@ impl Canvas {
     /// Gives ids to what has none: the whole is found under `id`, the rest under ids derived from it. Members
     /// of groups get theirs when they are sent, from the group's and their place.
     pub(crate) fn identify(&mut self, id: &str) {
+        self.identify_from(id, id);
+    }
+
+    /// `base` is different for each part of the whole, so that no two of their steps are the same.
+    fn identify_from(&mut self, id: &str, base: &str) {
+        let part = |name: &str| id::derived(&[base, name]);
         match self {
             Canvas::Task(call) => {
                 call.id.get_or_insert_with(|| id.to_owned());
             }
             Canvas::Chain(steps) => {
                 if let Some(last) = steps.back_mut() {
-                    last.identify(id);
+                    last.identify_from(id, &part("last"));
                 }
                 let before = steps.len().saturating_sub(1);
                 for (place, step) in steps.iter_mut().take(before).enumerate() {
-                    step.identify(&id::derived(&[id, "step", &place.to_string()]));
+                    step.identify(&id::derived(&[base, "step", &place.to_string()]));
                 }
             }
             Canvas::Group(group) => match &mut group.body {
@@ -237,8 +243,8 @@ impl Canvas {
                     group.id.get_or_insert_with(|| id.to_owned());
                 }
                 Some(body) => {
-                    body.identify(id);
-                    group.id.get_or_insert_with(|| id::derived(&[id, "header"]));
+                    body.identify_from(id, &part("body"));
+                    group.id.get_or_insert_with(|| part("header"));
                 }
             },
         }

@@ -12,6 +12,7 @@ use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
+use super::follow::Ending;
 use super::standing::Standing;
 use super::{Batch, Job, Rule};
 
@@ -110,7 +111,11 @@ impl Batch<'_> {
         };
         let failure = self.failure(job, "NotRegistered", error);
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
+            Standing::Mine => {
+                self.after(&job.message, Ending::Failure(failure.clone()))
+                    .await?;
+                self.dead_job(job, &failure, job.message.attempt).await
+            }
             standing => self.refused(job, standing).await,
         }
     }
@@ -133,6 +138,7 @@ impl Batch<'_> {
         match self.record_unstarted(job, State::Revoked, &failure).await? {
             Standing::Mine => {
                 tracing::info!(task_id = job.message.id, task = job.message.task, "expired");
+                self.after(&job.message, Ending::Revoked(failure)).await?;
                 Ok(Disposition::Done)
             }
             standing => self.refused(job, standing).await,

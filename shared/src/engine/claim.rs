@@ -76,7 +76,11 @@ impl Batch<'_> {
         let attempt = Attempt::started(started_at, &self.invocation.id);
         // A second delivery may come of a death, which only a claim brings to light.
         let quarantined = job.delivery.queue.as_str() == QueueName::QUARANTINE;
-        if known.options().idempotent && job.delivery.receive_count <= 1 && !quarantined {
+        let counted = job.message.member.is_some();
+        if known.options().idempotent
+            && job.delivery.receive_count <= 1
+            && !(quarantined || counted)
+        {
             let attempts = vec![attempt];
             return Ok(Claim::Mine(Claimed {
                 started_at,

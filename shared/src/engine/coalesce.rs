@@ -22,35 +22,35 @@ use crate::time::Timestamp;
 const WINDOW: Duration = Duration::from_millis(5);
 
 /// What is wanted and who waits for it.
-struct Pending<I, O>(Mutex<Vec<(I, oneshot::Sender<O>)>>);
+pub(super) struct Pending<I, O>(Mutex<Vec<(I, oneshot::Sender<O>)>>);
 
 impl<I, O> Pending<I, O> {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
     /// Adds one; with it, how many there are now.
-    fn add(&self, item: I) -> (oneshot::Receiver<O>, usize) {
+    pub(super) fn add(&self, item: I) -> (oneshot::Receiver<O>, usize) {
         let (sender, receiver) = oneshot::channel();
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pending.push((item, sender));
         (receiver, pending.len())
     }
 
-    fn take(&self) -> (Vec<I>, Vec<oneshot::Sender<O>>) {
+    pub(super) fn take(&self) -> (Vec<I>, Vec<oneshot::Sender<O>>) {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *pending).into_iter().unzip()
     }
 }
 
-fn hand_out<O>(waiting: Vec<oneshot::Sender<O>>, answers: impl IntoIterator<Item = O>) {
+pub(super) fn hand_out<O>(waiting: Vec<oneshot::Sender<O>>, answers: impl IntoIterator<Item = O>) {
     for (sender, answer) in waiting.into_iter().zip(answers) {
         // A member that is gone needs no answer.
         drop(sender.send(answer));
     }
 }
 
-fn unanswered(_: oneshot::error::RecvError) -> Error {
+pub(super) fn unanswered(_: oneshot::error::RecvError) -> Error {
     Error::new(
         ErrorKind::Unavailable,
         "a call shared with other messages gave no answer",

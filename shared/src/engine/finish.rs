@@ -1,5 +1,7 @@
 //! The end of a run: a write fenced by the claim, then what follows from it.
 
+use serde_json::Value;
+
 use crate::app::whole_seconds;
 use crate::error::Result;
 use crate::failure::shortened;
@@ -11,6 +13,7 @@ use crate::worker::Disposition;
 
 use super::claim::Claimed;
 use super::decide::Verdict;
+use super::follow::{Ending, Output};
 use super::standing::{Standing, kept_for, kept_message, unleased};
 use super::{Batch, Job, Known, Rule};
 
@@ -237,12 +240,15 @@ impl Batch<'_> {
         let message = &job.message;
         let (task_id, task) = (&message.id, &message.task);
         match verdict {
-            Verdict::Success(_) => {
+            Verdict::Success(result) => {
                 tracing::debug!(task_id, task, "succeeded");
+                let result = result.map_or(Output::Value(Value::Null), Output::Text);
+                self.after(message, Ending::Success(result)).await?;
                 Ok(Disposition::Done)
             }
             Verdict::Ignored => {
                 tracing::info!(task_id, task, "ignored");
+                self.after(message, Ending::Ignored).await?;
                 Ok(Disposition::Done)
             }
             Verdict::Failure {
@@ -250,6 +256,8 @@ impl Batch<'_> {
                 dead_letter,
             } => {
                 tracing::warn!(task_id, task, error = %failure, "failed");
+                self.after(message, Ending::Failure(failure.clone()))
+                    .await?;
                 if dead_letter {
                     return self.dead_job(job, &failure, runs).await;
                 }

@@ -24,6 +24,8 @@ mod coalesce;
 mod company;
 mod decide;
 mod finish;
+mod follow;
+mod group;
 mod outage;
 mod reap;
 mod reroute;
@@ -41,7 +43,8 @@ use futures_util::future::join_all;
 
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
-use crate::message::Message;
+use crate::failure::TaskError;
+use crate::message::{Member, Message};
 use crate::options::Options;
 use crate::ports::{Delivery, QueueName, Receipt};
 use crate::record::State;
@@ -51,9 +54,10 @@ use crate::worker::{Disposition, Invocation, Worker};
 
 use admit::Admission;
 use claim::Claim;
-use coalesce::{Hides, Outbox, Writes};
+use coalesce::{Hides, Outbox, Pending, Writes};
 use company::{Company, Seat};
 use decide::Verdict;
+use follow::Ending;
 #[cfg(feature = "sim")]
 pub(crate) use reroute::DEAD;
 #[cfg_attr(
@@ -103,6 +107,8 @@ struct Batch<'a> {
     finishes: Writes<'a>,
     outbox: Outbox<'a>,
     hides: Hides<'a>,
+    /// Members of groups that have ended, and whether they failed.
+    counts: Pending<(Member, bool), Result<()>>,
 }
 
 /// One message of the batch, decoded.
@@ -129,10 +135,12 @@ impl Known<'_> {
     }
 
     fn ignores_result(&self) -> bool {
-        self.job
-            .message
-            .ignore_result
-            .unwrap_or(self.def.options.ignore_result)
+        let message = &self.job.message;
+        // What something follows from must be there when its message comes again.
+        !message.goes_on()
+            && message
+                .ignore_result
+                .unwrap_or(self.def.options.ignore_result)
     }
 }
 
@@ -171,6 +179,7 @@ impl<'a> Batch<'a> {
             finishes: Writes::new(ports),
             outbox: Outbox::new(ports),
             hides: Hides::new(ports),
+            counts: Pending::new(),
         }
     }
 
@@ -292,6 +301,9 @@ impl<'a> Batch<'a> {
         if delivery.queue.is_undelivered() {
             return self.reap(&mut job).await;
         }
+        if let Some(fan_out) = job.message.fan_out.clone() {
+            return self.fan_out(&job, &fan_out).await;
+        }
         let attempted = self.attempt(&mut job, seat).await;
         if attempted.as_ref().is_err_and(Error::is_retryable) {
             self.release(&job).await;
@@ -314,7 +326,11 @@ impl<'a> Batch<'a> {
     async fn too_large(&self, job: &Job<'_>, error: &Error) -> Result<Disposition> {
         let failure = self.failure(job, "TooLarge", error.to_string());
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
+            Standing::Mine => {
+                self.after(&job.message, Ending::Failure(failure.clone()))
+                    .await?;
+                self.dead_job(job, &failure, job.message.attempt).await
+            }
             standing => self.refused(job, standing).await,
         }
     }
@@ -352,7 +368,11 @@ impl<'a> Batch<'a> {
         let verdict = match claimed.worker_lost() {
             Some(error) => Verdict::lost(known, &error, self.now()),
             None => {
-                let outcome = self.run(known, &claimed).await;
+                let outcome = match self.carried(&known.job.message).await {
+                    Ok(input) => self.run(known, &claimed, input).await,
+                    Err(error) if error.is_retryable() => return Err(error),
+                    Err(error) => Err(TaskError::permanent(error)),
+                };
                 // Error types and `retry_if` are user code too.
                 let decided = catch_unwind(AssertUnwindSafe(|| self.decide(known, outcome)));
                 decided.unwrap_or_else(|panic| Verdict::panicked(known, &*panic, self.now()))

@@ -8,6 +8,7 @@ use crate::ports::{Item, Key};
 use crate::record::{State, attempts, count, failure, field, is_expired};
 use crate::worker::Disposition;
 
+use super::follow::Ending;
 use super::reroute::{runs, undelivered_event};
 use super::standing::Standing;
 use super::{Batch, Job};
@@ -27,8 +28,14 @@ impl Batch<'_> {
             job.message.retries = count(item, field::RETRIES);
         }
         let failure = self.failure(job, "Undelivered", given_up(job, known.as_ref()));
+        if job.message.fan_out.is_some() {
+            self.fail_group(job, &failure).await?;
+            return self.dead_job(job, &failure, 0).await;
+        }
         match self.record_unstarted(job, State::Failure, &failure).await? {
             Standing::Mine => {
+                self.after(&job.message, Ending::Failure(failure.clone()))
+                    .await?;
                 let runs = known.as_ref().map_or(0, runs);
                 self.dead_job(job, &failure, runs).await
             }

@@ -14,6 +14,7 @@ use crate::record::{State, attempts, count, failure, field, status};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
+use super::follow::Ending;
 use super::standing::kept_message;
 use super::{Batch, Job, Rule};
 
@@ -126,6 +127,9 @@ impl Batch<'_> {
         }
         if status(item) == Some(State::Revoked) && !item.contains_key(field::MESSAGE) {
             self.keep_message(job).await?;
+        }
+        if let Some(ending) = Ending::of(&job.message.id, item) {
+            self.after(&job.message, ending).await?;
         }
         let error = item.get(field::ERROR).and_then(failure);
         match error.filter(|error| DEAD.contains(&error.kind.as_str())) {

@@ -7,6 +7,8 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::context::Context;
 use crate::failure::{Panicked, TaskError, TimeLimit};
 
@@ -20,7 +22,12 @@ pub(super) type Outcome = Result<String, TaskError>;
 const LATE: Duration = Duration::from_secs(1);
 
 impl Batch<'_> {
-    pub(super) async fn run(&self, known: &Known<'_>, claimed: &Claimed) -> Outcome {
+    pub(super) async fn run(
+        &self,
+        known: &Known<'_>,
+        claimed: &Claimed,
+        input: Option<Value>,
+    ) -> Outcome {
         let message = &known.job.message;
         let now = self.now();
         let left = self.stop_at().since(now);
@@ -42,9 +49,10 @@ impl Batch<'_> {
         )
         .with_checkpoints(claimed.checkpoints.clone())
         .with_derived_children(self.worker.keeps(Rule::DeriveChildIds));
+        let args = input.into_iter().chain(message.args.iter().cloned());
         let body = known
             .def
-            .run(&context, message.args.clone(), message.kwargs.clone());
+            .run(&context, args.collect(), message.kwargs.clone());
         let clock = &self.worker.app().ports().clock;
         tokio::select! {
             biased;

@@ -10,6 +10,8 @@ use crate::time::Timestamp;
 
 /// The most bytes of one DynamoDB item, names included.
 pub const ITEM_BYTES: usize = 400 * 1024;
+/// The most items that one call reads.
+pub const BATCH_READS: usize = 100;
 /// The most statements in one batch of writes.
 pub const BATCH_WRITES: usize = 25;
 
@@ -21,6 +23,9 @@ pub const BATCH_WRITES: usize = 25;
 pub trait Store: Send + Sync {
     /// Reads an item, strongly consistent. An item past its `ttl` may still be there: filter.
     async fn get(&self, key: &Key) -> Result<Option<Item>>;
+
+    /// Reads many items, strongly consistent, in the order of their keys. Any number; an error is of them all.
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>>;
 
     /// One conditional write. The outcome tells the item as it was before.
     async fn write(&self, write: Write) -> Result<Outcome>;

@@ -18,6 +18,7 @@ pub(super) struct SimStore(pub(super) Arc<Process>);
 #[derive(Debug)]
 enum Request {
     Get(Key),
+    GetMany(Vec<Key>),
     Write(Vec<Write>),
 }
 
@@ -72,11 +73,21 @@ impl Store for SimStore {
         let shared = self.0.shared.clone();
         let apply = move |request: &Request| match request {
             Request::Get(key) => at_once(shared.memory.store().get(key)),
-            Request::Write(_) => Ok(None),
+            _ => Ok(None),
         };
         let answer = self.0.call(Request::Get(key.clone()), apply).await;
         self.unanswered(key, &answer);
         answer
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        self.0.outage().await?;
+        let shared = self.0.shared.clone();
+        let apply = move |request: &Request| match request {
+            Request::GetMany(keys) => at_once(shared.memory.store().get_many(keys)),
+            _ => Ok(Vec::new()),
+        };
+        self.0.call(Request::GetMany(keys.to_vec()), apply).await
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {
@@ -96,7 +107,7 @@ impl Store for SimStore {
                 note(&shared, &by, &write.key, &outcome);
                 outcome
             }
-            Request::Get(_) => Ok(Outcome::Refused(None)),
+            _ => Ok(Outcome::Refused(None)),
         };
         let answer = self.0.call(Request::Write(vec![write]), apply).await;
         self.unanswered(&key, &answer);
@@ -114,7 +125,7 @@ impl Store for SimStore {
         let (shared, by) = (self.0.shared.clone(), self.0.caller());
         let apply = move |request: &Request| match request {
             Request::Write(writes) => Ok(batch(&shared, &by, writes, &fates)),
-            Request::Get(_) => Ok(Vec::new()),
+            _ => Ok(Vec::new()),
         };
         let called = match self.0.outage().await {
             Ok(()) => self.0.call(Request::Write(writes), apply).await,

@@ -8,7 +8,9 @@ mod expression;
 mod partiql;
 mod value;
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use aws_sdk_dynamodb::Client;
@@ -19,8 +21,8 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::error::ConditionalCheckFailedException;
 use aws_sdk_dynamodb::types::{
-    BatchStatementError, BatchStatementRequest, BatchStatementResponse, ReturnValue,
-    ReturnValuesOnConditionCheckFailure,
+    BatchStatementError, BatchStatementRequest, BatchStatementResponse, KeysAndAttributes,
+    ReturnValue, ReturnValuesOnConditionCheckFailure,
 };
 use aws_types::SdkConfig;
 use futures_util::future::join_all;
@@ -34,7 +36,7 @@ use super::errors::{call_failed, said_no};
 use crate::config::{Config, StoreWrites};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, Plan};
-use crate::ports::{Item, Key, Op, Outcome, Store, Table, Write};
+use crate::ports::{BATCH_READS, Item, Key, Op, Outcome, Store, Table, Write};
 
 /// The most calls under way at once: each may need a connection of its own.
 const CONCURRENT: usize = 32;
@@ -164,6 +166,64 @@ impl DynamoStore {
         }
     }
 
+    /// At most a hundred items by one call; those that DynamoDB leaves out of its answer, for their size or
+    /// for want of capacity, by others.
+    async fn read_batch(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        const TRIES: u32 = 6;
+        let mut found: BTreeMap<&Key, Item> = BTreeMap::new();
+        let mut wanted: Vec<&Key> = keys.iter().collect::<BTreeSet<_>>().into_iter().collect();
+        for tried in 0.. {
+            let mut tables: HashMap<String, KeysAndAttributes> = HashMap::new();
+            for table in [&self.results_table, &self.state_table] {
+                let of_table = wanted.iter().filter(|key| self.table(key) == table);
+                let keys: Vec<SdkItem> = of_table.map(|key| sdk_key(key)).collect();
+                if !keys.is_empty() {
+                    let request = KeysAndAttributes::builder()
+                        .set_keys(Some(keys))
+                        .consistent_read(true)
+                        .build()
+                        .map_err(|error| {
+                            let what = "a BatchGetItem could not be put together";
+                            Error::new(ErrorKind::Invalid, what).caused_by(error)
+                        })?;
+                    tables.insert(table.clone(), request);
+                }
+            }
+            let permit = self.permits.acquire().await.ok();
+            let call = self.client.batch_get_item().set_request_items(Some(tables));
+            let answer = call.send().await;
+            drop(permit);
+            let tables = [&self.results_table, &self.state_table];
+            let what = format!("BatchGetItem on tables {tables:?}");
+            let answer = answer.map_err(|error| call_failed(&what, error))?;
+            for (table, items) in answer.responses.unwrap_or_default() {
+                for item in items {
+                    let holds = |key: &&&Key| {
+                        self.table(key) == table
+                            && sdk_key(key)
+                                .iter()
+                                .all(|(name, value)| item.get(name) == Some(value))
+                    };
+                    if let Some(key) = wanted.iter().find(holds) {
+                        found.insert(key, from_sdk(item)?);
+                    }
+                }
+            }
+            let left = answer.unprocessed_keys.unwrap_or_default();
+            let left: Vec<SdkItem> = left.into_values().flat_map(|table| table.keys).collect();
+            wanted.retain(|key| left.contains(&sdk_key(key)));
+            if wanted.is_empty() {
+                break;
+            }
+            if tried == TRIES {
+                let what = format!("{what} left {} items unread", wanted.len());
+                return Err(Error::new(ErrorKind::Throttled, what));
+            }
+            tokio::time::sleep(Duration::from_millis(25 << tried)).await;
+        }
+        Ok(keys.iter().map(|key| found.get(key).cloned()).collect())
+    }
+
     /// One write by one call.
     async fn single(&self, write: &Write) -> Result<Outcome> {
         // The semaphore is never closed; without a permit the call is made all the same.
@@ -283,6 +343,15 @@ impl Store for DynamoStore {
             .await
             .map_err(|error| call_failed(&about("GetItem", table), error))?;
         existing(answer.item)
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        let chunks = keys.chunks(BATCH_READS).map(|keys| self.read_batch(keys));
+        let mut items = Vec::with_capacity(keys.len());
+        for chunk in join_all(chunks).await {
+            items.extend(chunk?);
+        }
+        Ok(items)
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {

@@ -44,6 +44,10 @@ impl Store for Faulty {
         self.store.get(key).await
     }
 
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        self.store.get_many(keys).await
+    }
+
     async fn write(&self, write: Write) -> Result<Outcome> {
         let lost = || Error::new(ErrorKind::Unavailable, "no answer");
         match self.next() {

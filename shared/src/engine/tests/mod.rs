@@ -2,6 +2,7 @@
 
 mod batch;
 mod budget;
+mod canvas;
 mod death;
 mod edges;
 mod faults;

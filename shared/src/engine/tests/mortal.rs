@@ -47,6 +47,11 @@ impl Store for Mortal {
         self.ports.store.get(key).await
     }
 
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        self.live().await;
+        self.ports.store.get_many(keys).await
+    }
+
     async fn write(&self, write: Write) -> Result<Outcome> {
         self.live().await;
         self.ports.store.write(write).await

@@ -29,6 +29,11 @@ impl Store for Throttled {
         self.store.get(key).await
     }
 
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        self.check()?;
+        self.store.get_many(keys).await
+    }
+
     async fn write(&self, write: Write) -> Result<Outcome> {
         self.check()?;
         self.store.write(write).await

@@ -16,8 +16,8 @@ use crate::config::StoreWrites;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, Plan};
 use crate::ports::{
-    Attribute, Change, Clock, ITEM_BYTES, Item, Key, Op, Outcome, Store, Table, Write, item_size,
-    write_units,
+    Attribute, BATCH_READS, Change, Clock, ITEM_BYTES, Item, Key, Op, Outcome, Store, Table, Write,
+    item_size, write_units,
 };
 
 /// The attribute that DynamoDB expires items by: seconds since 1970.
@@ -144,6 +144,22 @@ impl Store for MemoryStore {
         self.counter.call("GetItem");
         self.counter.read(item.as_ref().map_or(0, item_size));
         Ok(item)
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        keys.iter().try_for_each(check_key)?;
+        for keys in keys.chunks(BATCH_READS) {
+            let items = self.lock();
+            let sizes: Vec<usize> = keys
+                .iter()
+                .map(|key| items.get(key).map_or(0, item_size))
+                .collect();
+            drop(items);
+            self.counter.call("BatchGetItem");
+            sizes.into_iter().for_each(|size| self.counter.read(size));
+        }
+        let items = self.lock();
+        Ok(keys.iter().map(|key| items.get(key).cloned()).collect())
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {

@@ -1,0 +1,293 @@
+//! What follows from a final state: the next step of a chain, callbacks and errbacks, a group's count.
+//!
+//! The message is the outbox: it is acknowledged when all of this is done, and if it comes again it is done
+//! again. Everything sent has a derived id, everything counted is a set, so twice is as good as once.
+
+use futures_util::future::try_join_all;
+use serde_json::{Value, json};
+
+use crate::canvas::{self, Canvas, Input};
+use crate::error::{Error, ErrorKind, Result};
+use crate::failure::Failure;
+use crate::id;
+use crate::launch::{Launch, Origin};
+use crate::message::Message;
+use crate::ports::{BoxFuture, Item, Key, Op, When, Write};
+use crate::record::{State, failure, field, status};
+
+use super::Batch;
+use super::standing::kept_for;
+
+/// How a task or a group ended.
+#[derive(Debug, Clone)]
+pub(super) enum Ending {
+    /// With a result.
+    Success(Output),
+    /// For good, with its reason.
+    Failure(Failure),
+    /// Before it began: revoked or expired.
+    Revoked(Failure),
+    /// With no outcome to be kept.
+    Ignored,
+}
+
+/// A result, as it is at hand.
+#[derive(Debug, Clone)]
+pub(super) enum Output {
+    /// JSON text, as the record has it.
+    Text(String),
+    Value(Value),
+    /// The list of the results of the group with this id, too long to be carried.
+    ResultsOf(String),
+}
+
+impl Ending {
+    /// What a record says.
+    pub(super) fn of(id: &str, item: &Item) -> Option<Self> {
+        let error = || item.get(field::ERROR).and_then(failure);
+        match status(item)? {
+            State::Success => {
+                let text = item.get(field::RESULT).and_then(|text| text.as_text());
+                Some(Ending::Success(match text {
+                    Some(text) => Output::Text(text.to_owned()),
+                    None if item.contains_key(field::SIZE) => Output::ResultsOf(id.to_owned()),
+                    None => Output::Value(Value::Null),
+                }))
+            }
+            State::Failure => error().map(Ending::Failure),
+            State::Revoked => error().map(Ending::Revoked),
+            State::Ignored => Some(Ending::Ignored),
+            _ => None,
+        }
+    }
+}
+
+impl Output {
+    fn into_input(self) -> Result<Input> {
+        Ok(match self {
+            Output::Text(text) => Input::Value(serde_json::from_str(&text).map_err(|error| {
+                Error::new(ErrorKind::Decode, "a recorded result is no JSON").caused_by(error)
+            })?),
+            Output::Value(value) => Input::Value(value),
+            Output::ResultsOf(group) => Input::ResultsOf(group),
+        })
+    }
+}
+
+impl Message {
+    /// Whether its end is of no consequence.
+    fn is_plain(&self) -> bool {
+        !self.goes_on() && self.link_error.is_empty() && self.fan_out.is_none()
+    }
+
+    /// What comes next, and what follows that.
+    fn next(&self) -> Option<(&Value, &[Value])> {
+        let body = self
+            .fan_out
+            .as_ref()
+            .and_then(|fan_out| fan_out.body.as_ref());
+        match body {
+            Some(body) => Some((body, &self.chain)),
+            None => self.chain.split_first(),
+        }
+    }
+}
+
+impl Batch<'_> {
+    /// Does what follows from the end of a message's task.
+    pub(super) fn after<'a>(
+        &'a self,
+        message: &'a Message,
+        ending: Ending,
+    ) -> BoxFuture<'a, Result<()>> {
+        if message.is_plain() {
+            return Box::pin(async { Ok(()) });
+        }
+        Box::pin(async move {
+            match ending {
+                Ending::Success(output) => self.go_on(message, output.into_input()?).await,
+                Ending::Failure(failure) => {
+                    self.errbacks(message, &message.link_error, &failure)
+                        .await?;
+                    self.end_here(message, State::Failure, &failure).await
+                }
+                Ending::Revoked(failure) => self.end_here(message, State::Revoked, &failure).await,
+                Ending::Ignored => self.end_ignored(message).await,
+            }
+        })
+    }
+
+    async fn go_on(&self, message: &Message, result: Input) -> Result<()> {
+        let callbacks = message.link.iter().enumerate().map(|(place, callback)| {
+            let id = id::derived(&[&message.id, "link", &place.to_string()]);
+            let input = result.clone();
+            let launch = move |canvas| Launch {
+                id: Some(id),
+                input,
+                ..Launch::of(canvas, Origin::after(message))
+            };
+            self.launch(message, callback, launch)
+        });
+        try_join_all(callbacks).await?;
+        let Some((next, rest)) = message.next() else {
+            return match &message.member {
+                Some(member) => self.count(member, false).await,
+                None => Ok(()),
+            };
+        };
+        self.launch(message, next, |canvas| Launch {
+            canvas,
+            id: Some(id::derived(&[&message.id, "next"])),
+            input: result.clone(),
+            rest: rest.to_vec(),
+            member: message.member.clone(),
+            origin: Origin::after(message),
+        })
+        .await
+    }
+
+    /// Sends a step. One that can't ever be sent has failed, and what follows it with it.
+    pub(super) async fn launch(
+        &self,
+        message: &Message,
+        step: &Value,
+        launch: impl FnOnce(Canvas) -> Launch,
+    ) -> Result<()> {
+        let canvas = canvas::read(step.clone(), "a step of the message")?;
+        let launch = launch(canvas);
+        let (mut lost, id) = (launch.canvas.clone(), launch.id.clone());
+        let (rest, member) = (launch.rest.clone(), launch.member.clone());
+        let error = match self.worker.app().launch(launch) {
+            Ok(ready) => match self.outbox.send(&ready.queue, ready.outgoing).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        let failure = Failure {
+            kind: format!("{:?}", error.kind()),
+            message: error.to_string(),
+            causes: Vec::new(),
+            retries: 0,
+            at: self.now(),
+        };
+        lost.identify(&id.unwrap_or_default());
+        tracing::error!(task_id = lost.id(), task = lost.name(), %error, "could not be sent on");
+        let mut message = message.clone();
+        message.fan_out = None;
+        message.chain = rest;
+        message.member = member;
+        self.fail_unsent(&message, &lost, &failure).await
+    }
+
+    /// A step that will never run: it and what follows it end here.
+    pub(super) async fn fail_unsent(
+        &self,
+        message: &Message,
+        step: &Canvas,
+        failure: &Failure,
+    ) -> Result<()> {
+        self.record_unsent(message, step, State::Failure, failure)
+            .await?;
+        let errbacks = canvas::write_all(step.errbacks().iter().cloned())?;
+        self.errbacks(message, &errbacks, failure).await?;
+        self.end_here(message, State::Failure, failure).await
+    }
+
+    /// Sends errbacks, with the failure and whose it is.
+    async fn errbacks(
+        &self,
+        message: &Message,
+        errbacks: &[Value],
+        failure: &Failure,
+    ) -> Result<()> {
+        let mut what = json!(failure);
+        if let Value::Object(map) = &mut what {
+            map.insert("task_id".to_owned(), message.id.as_str().into());
+            map.insert("task".to_owned(), message.task.as_str().into());
+        }
+        let sent = errbacks.iter().enumerate().map(|(place, errback)| {
+            let id = id::derived(&[&message.id, "link_error", &place.to_string()]);
+            let launch = |canvas| Launch {
+                id: Some(id),
+                input: Input::Value(what.clone()),
+                ..Launch::of(canvas, Origin::after(message))
+            };
+            self.launch(message, errback, launch)
+        });
+        // An errback that can't be sent fails like any other task, and without errbacks of its own.
+        try_join_all(sent).await.map(drop)
+    }
+
+    /// What would have followed never runs: it gets its final state, so that nobody waits for it.
+    async fn end_here(&self, message: &Message, state: State, failure: &Failure) -> Result<()> {
+        if let Some(fan_out) = &message.fan_out
+            && let Some(body) = &fan_out.body
+        {
+            let body = canvas::read(body.clone(), "the body of the chord")?;
+            self.record_unsent(message, &body, state, failure).await?;
+            if state == State::Failure {
+                let errbacks = canvas::write_all(body.errbacks().iter().cloned())?;
+                self.errbacks(message, &errbacks, failure).await?;
+            }
+        }
+        for step in &message.chain {
+            let step = canvas::read(step.clone(), "a step of the chain")?;
+            self.record_unsent(message, &step, state, failure).await?;
+        }
+        match &message.member {
+            Some(member) => self.count(member, true).await,
+            None => Ok(()),
+        }
+    }
+
+    /// A task that asks to be ignored ends its chain; in a group it counts as done, with `null`.
+    async fn end_ignored(&self, message: &Message) -> Result<()> {
+        let failure = Failure {
+            kind: "Ignored".to_owned(),
+            message: format!("the step before, task {}, asked to be ignored", message.id),
+            causes: Vec::new(),
+            retries: 0,
+            at: self.now(),
+        };
+        match (&message.member, message.chain.is_empty()) {
+            (Some(member), true) => self.count(member, false).await,
+            _ => self.end_here(message, State::Revoked, &failure).await,
+        }
+    }
+
+    /// Records a final state for everything in a step that was never sent.
+    async fn record_unsent(
+        &self,
+        message: &Message,
+        step: &Canvas,
+        state: State,
+        failure: &Failure,
+    ) -> Result<()> {
+        let now = self.now();
+        let expires = self.worker.app().config().result_expires;
+        let writes = step.ids().into_iter().map(|(id, task)| {
+            let ttl = now + kept_for(&id, false, expires);
+            let item = Item::from([
+                (field::TASK.into(), task.into()),
+                (field::STATUS.into(), state.into()),
+                (field::ERROR.into(), failure.into()),
+                (field::FINISHED_AT.into(), now.into()),
+                (field::PARENT_ID.into(), message.id.as_str().into()),
+                (field::ROOT_ID.into(), message.root().into()),
+                (field::TTL.into(), ttl.as_secs().into()),
+            ]);
+            Write {
+                key: Key::Result(id),
+                op: Op::Put(item),
+                when: When::Absent,
+            }
+        });
+        let store = &*self.worker.app().ports().store;
+        for outcome in store.write_many(writes.collect()).await {
+            outcome?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,381 @@
+//! Groups at work: their members are sent, counted as they end, and what follows the last is done.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures_util::future::{join_all, try_join_all};
+use serde_json::Value;
+
+use crate::app::GUARD_FOR;
+use crate::canvas::{Fails, Input};
+use crate::error::{Error, ErrorKind, Result};
+use crate::failure::Failure;
+use crate::group::{Block, Counted, Header, chord_error, header_fields, member_id};
+use crate::launch::{Launch, Origin, outgoing};
+use crate::message::{FanOut, Member, Message, Part};
+use crate::ports::{Change, Key, Op, Outcome, When, Write};
+use crate::record::{self, State, field};
+use crate::worker::Disposition;
+
+use super::follow::{Ending, Output};
+use super::standing::{kept_for, unleased};
+use super::{Batch, Job};
+
+/// How many members one delivery sends: some fifty calls, well within any invocation.
+const PART: usize = 500;
+/// Results of so many members are read to be carried along.
+const CARRIED_MEMBERS: u32 = 100;
+/// Results of so many bytes are carried along: SQS counts a message by 64 KB.
+const CARRIED: usize = 48 * 1024;
+/// Results of so many bytes stand in the group's own record.
+const RECORDED: usize = 4 * 1024;
+
+impl Batch<'_> {
+    /// Sends the members of a group. Done again, it sends the same messages again.
+    pub(super) async fn fan_out(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<Disposition> {
+        let message = &job.message;
+        if fan_out.part.is_none()
+            && let Some(ended) = self.open(job, fan_out).await?
+        {
+            self.after(message, ended).await?;
+            return Ok(Disposition::Done);
+        }
+        let size = fan_out.size();
+        if size == 0 {
+            self.complete(&message.id, false).await?;
+        } else if fan_out.members.len() > PART {
+            self.send_parts(job, fan_out).await?;
+        } else {
+            self.send_members(message, fan_out).await?;
+        }
+        tracing::debug!(task_id = message.id, size, "sent a group");
+        Ok(Disposition::Done)
+    }
+
+    /// Records that the group has begun; how it ended, if it has.
+    async fn open(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<Option<Ending>> {
+        let (message, now) = (&job.message, self.now());
+        let mut fields = header_fields(message, fan_out.size())?;
+        fields.extend([
+            (field::TASK.into(), message.task.as_str().into()),
+            (field::STATUS.into(), State::Started.into()),
+            (field::ATTEMPT.into(), message.attempt.into()),
+            (field::QUEUE.into(), job.home.as_str().into()),
+            (field::STARTED_AT.into(), now.into()),
+            (field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
+        ]);
+        let of_tree = [
+            (field::PARENT_ID, &message.parent_id),
+            (field::ROOT_ID, &message.root_id),
+        ];
+        for (name, id) in of_tree {
+            fields.extend(id.as_deref().map(|id| (name.into(), id.into())));
+        }
+        let set = |(name, value)| Change::Set(name, value);
+        let write = Write {
+            key: Key::Result(message.id.clone()),
+            op: Op::Update(fields.into_iter().map(set).collect()),
+            when: When::Any(unleased(job)),
+        };
+        let store = &*self.worker.app().ports().store;
+        let outcome = record::write(store, write, now).await?;
+        Ok(match outcome {
+            Outcome::Applied(_) => None,
+            Outcome::Refused(old) => old.and_then(|item| Ending::of(&message.id, &item)),
+        })
+    }
+
+    /// A large group is sent by several deliveries.
+    async fn send_parts(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<()> {
+        let first = fan_out.part.map_or(0, |part| part.first);
+        let size = count_of(fan_out.size());
+        let chunks = fan_out.members.chunks(PART).enumerate();
+        let parts = chunks.map(|(place, members)| {
+            let mut part = job.message.clone();
+            part.link.clear();
+            part.link_error.clear();
+            part.chain.clear();
+            part.member = None;
+            part.fan_out = Some(Box::new(FanOut {
+                members: members.to_vec(),
+                body: None,
+                fails: fan_out.fails,
+                part: Some(Part {
+                    first: first + count_of(place * PART),
+                    size,
+                }),
+            }));
+            part
+        });
+        let sent = parts.map(|part| async move {
+            let queue = match job.home.is_fifo() {
+                true => crate::ports::QueueName::new(crate::ports::QueueName::DEFAULT),
+                false => job.home.clone(),
+            };
+            let outgoing = outgoing(&part, &queue, self.now())?;
+            self.outbox.send(&queue, outgoing).await
+        });
+        try_join_all(sent).await.map(drop)
+    }
+
+    async fn send_members(&self, message: &Message, fan_out: &FanOut) -> Result<()> {
+        let first = fan_out.part.map_or(0, |part| part.first);
+        let size = count_of(fan_out.size());
+        let input = match (&message.results_of, message.args.first()) {
+            (Some(group), _) => Input::ResultsOf(group.clone()),
+            (None, Some(value)) => Input::Value(value.clone()),
+            (None, None) => Input::None,
+        };
+        let sent = fan_out.members.iter().enumerate().map(|(place, member)| {
+            let index = first + count_of(place);
+            let id = member_id(&message.id, index);
+            let input = input.clone();
+            let launch = move |mut canvas: crate::canvas::Canvas| {
+                canvas.set_id(id);
+                Launch {
+                    input,
+                    member: Some(Member {
+                        group: message.id.clone(),
+                        index,
+                        size,
+                        fast: fan_out.fails == Fails::Fast,
+                    }),
+                    ..Launch::of(canvas, Origin::after(message))
+                }
+            };
+            self.launch(message, member, launch)
+        });
+        try_join_all(sent).await.map(drop)
+    }
+
+    /// Counts a member that has ended, together with whoever is counted at the same moment; the last one
+    /// of all does what follows.
+    pub(super) async fn count(&self, member: &Member, failed: bool) -> Result<()> {
+        let (answer, place) = self.counts.add((member.clone(), failed));
+        if place == 1 {
+            tokio::task::yield_now().await;
+            let (counts, waiting) = self.counts.take();
+            let mut blocks: BTreeMap<(String, Block), Vec<usize>> = BTreeMap::new();
+            for (place, (member, _)) in counts.iter().enumerate() {
+                let block = (member.group.clone(), Block::of(member.index));
+                blocks.entry(block).or_default().push(place);
+            }
+            let counted = blocks.into_iter().map(|((_, block), places)| {
+                let members = places
+                    .iter()
+                    .filter_map(|place| counts.get(*place))
+                    .collect();
+                async move { (places, self.count_in(block, members).await) }
+            });
+            let mut answers: Vec<Result<()>> = counts.iter().map(|_| Ok(())).collect();
+            for (places, counted) in join_all(counted).await {
+                if let Err(error) = counted {
+                    for place in places {
+                        let copy = Error::new(error.kind(), error.to_string());
+                        if let Some(answer) = answers.get_mut(place) {
+                            *answer = Err(copy);
+                        }
+                    }
+                }
+            }
+            super::coalesce::hand_out(waiting, answers);
+        }
+        answer.await.map_err(super::coalesce::unanswered)?
+    }
+
+    async fn count_in(&self, first: Block, members: Vec<&(Member, bool)>) -> Result<()> {
+        let Some((member, _)) = members.first() else {
+            return Ok(());
+        };
+        let (group, size) = (&member.group, member.size);
+        let all = members.iter().map(|(member, _)| Block::place(member.index));
+        let mut done: BTreeSet<i64> = all.collect();
+        let lost = members.iter().filter(|(_, failed)| *failed);
+        let mut failed: BTreeSet<i64> = lost.map(|(one, _)| Block::place(one.index)).collect();
+        let fast = !failed.is_empty() && member.fast;
+        let mut block = first;
+        loop {
+            let write = block.add(group, &done, &failed, self.now());
+            let ports = self.worker.app().ports();
+            let tried = ports.store.write(write.clone()).await;
+            let outcome = record::insist(ports, &write, tried, self.invocation.deadline).await?;
+            let (Outcome::Applied(before) | Outcome::Refused(before)) = outcome;
+            let counted = Counted::of(before.as_ref(), &done, &failed, block, size);
+            if fast && block == first {
+                self.complete(group, true).await?;
+            }
+            if !counted.full {
+                return Ok(());
+            }
+            let Some(above) = block.above(size) else {
+                return self.complete(group, counted.failed).await;
+            };
+            done = BTreeSet::from([Block::place(block.number)]);
+            failed = match counted.failed {
+                true => done.clone(),
+                false => BTreeSet::new(),
+            };
+            block = above;
+        }
+    }
+
+    /// Ends a group and does what follows. Done again, it does what follows again.
+    async fn complete(&self, id: &str, failed: bool) -> Result<()> {
+        let app = self.worker.app();
+        let Some(header) = app.group(id).await? else {
+            tracing::error!(
+                task_id = id,
+                "a group is done whose record isn't there any more"
+            );
+            return Ok(());
+        };
+        if let Some(ended) = Ending::of(id, &header.item) {
+            return self.after(&header.message, ended).await;
+        }
+        let ending = self.ending(&header, failed).await?;
+        let now = self.now();
+        let mut changes = vec![
+            Change::Set(field::FINISHED_AT.into(), now.into()),
+            Change::Set(
+                field::TTL.into(),
+                (now + kept_for(id, false, app.config().result_expires).max(GUARD_FOR))
+                    .as_secs()
+                    .into(),
+            ),
+        ];
+        let state = match &ending {
+            Ending::Success(output) => {
+                let text = match output {
+                    Output::Value(value) => Some(value.to_string()),
+                    _ => None,
+                };
+                if let Some(text) = text.filter(|text| text.len() <= RECORDED) {
+                    changes.push(Change::Set(field::RESULT.into(), text.into()));
+                }
+                State::Success
+            }
+            Ending::Failure(failure) | Ending::Revoked(failure) => {
+                changes.push(Change::Set(field::ERROR.into(), failure.into()));
+                State::Failure
+            }
+            Ending::Ignored => State::Ignored,
+        };
+        changes.push(Change::Set(field::STATUS.into(), state.into()));
+        let write = Write {
+            key: Key::Result(id.to_owned()),
+            op: Op::Update(changes),
+            when: When::Eq(field::STATUS.into(), State::Started.into()),
+        };
+        let first = app.ports().store.write(write.clone()).await;
+        let outcome = record::insist(app.ports(), &write, first, self.invocation.deadline).await?;
+        match outcome {
+            Outcome::Applied(_) => self.after(&header.message, ending).await,
+            // Somebody else was faster, or an earlier try of this: what is recorded counts.
+            Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {
+                Some(ended) => self.after(&header.message, ended).await,
+                None => Ok(()),
+            },
+        }
+    }
+
+    /// How a group ends whose members are done.
+    async fn ending(&self, header: &Header, failed: bool) -> Result<Ending> {
+        let app = self.worker.app();
+        let (id, message) = (&header.message.id, &header.message);
+        let fails = message.fan_out.as_ref().map(|fan_out| fan_out.fails);
+        if failed && fails != Some(Fails::Collect) {
+            let first = app.first_failed(id, header.size).await?;
+            let member = member_id(id, first.unwrap_or_default());
+            let error = app.record(&member).await?.error;
+            return Ok(Ending::Failure(self.chord_error(&member, error)));
+        }
+        if header.size > CARRIED_MEMBERS {
+            return Ok(Ending::Success(Output::ResultsOf(id.clone())));
+        }
+        let results = match app.results(header).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Ok(Ending::Failure(self.gone(&error)));
+            }
+            results => results?,
+        };
+        Ok(Ending::Success(
+            match results.to_string().len() <= CARRIED {
+                true => Output::Value(results),
+                false => Output::ResultsOf(id.clone()),
+            },
+        ))
+    }
+
+    fn chord_error(&self, member: &str, error: Option<Failure>) -> Failure {
+        let error = error.unwrap_or_else(|| Failure {
+            kind: "Unknown".to_owned(),
+            message: "its record isn't there any more".to_owned(),
+            causes: Vec::new(),
+            retries: 0,
+            at: self.now(),
+        });
+        chord_error(member, &error, self.now())
+    }
+
+    fn gone(&self, error: &Error) -> Failure {
+        Failure {
+            kind: "ChordError".to_owned(),
+            message: error.to_string(),
+            causes: Vec::new(),
+            retries: 0,
+            at: self.now(),
+        }
+    }
+
+    /// The results that a message has for its first argument, where they are too many to be carried.
+    pub(super) async fn carried(&self, message: &Message) -> Result<Option<Value>> {
+        let Some(group) = &message.results_of else {
+            return Ok(None);
+        };
+        let app = self.worker.app();
+        match app.group(group).await? {
+            Some(header) => app.results(&header).await.map(Some),
+            None => Err(Error::new(
+                ErrorKind::NotFound,
+                format!("the record of group {group} isn't there any more"),
+            )),
+        }
+    }
+
+    /// Gives up a group that SQS has given up: it may have begun, and never will be whole.
+    pub(super) async fn fail_group(&self, job: &Job<'_>, failure: &Failure) -> Result<()> {
+        let now = self.now();
+        let write = Write {
+            key: Key::Result(job.message.id.clone()),
+            op: Op::Update(vec![
+                Change::Set(field::TASK.into(), job.message.task.as_str().into()),
+                Change::Set(field::STATUS.into(), State::Failure.into()),
+                Change::Set(field::ERROR.into(), failure.into()),
+                Change::Set(field::FINISHED_AT.into(), now.into()),
+                Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
+            ]),
+            when: When::Any(vec![
+                When::Absent,
+                When::Eq(field::STATUS.into(), State::Started.into()),
+                When::Eq(field::STATUS.into(), State::Retry.into()),
+            ]),
+        };
+        let store = &*self.worker.app().ports().store;
+        let outcome = record::write(store, write, now).await?;
+        let ended = match &outcome {
+            Outcome::Applied(_) => Some(Ending::Failure(failure.clone())),
+            Outcome::Refused(old) => old
+                .as_ref()
+                .and_then(|item| Ending::of(&job.message.id, item)),
+        };
+        // A part knows nothing of what follows its group: the record does.
+        match (self.worker.app().group(&job.message.id).await, ended) {
+            (Ok(Some(header)), Some(ended)) => self.after(&header.message, ended).await,
+            (_, Some(ended)) => self.after(&job.message, ended).await,
+            (_, None) => Ok(()),
+        }
+    }
+}
+
+fn count_of(members: usize) -> u32 {
+    u32::try_from(members).unwrap_or(u32::MAX)
+}

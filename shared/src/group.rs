@@ -1,0 +1,362 @@
+//! Groups in the tables: a record for the group, and blocks that say which members are done.
+//!
+//! A block is an item of the state table with the *set* of finished places among 250: adding a place
+//! twice changes nothing, so that a member's end may be told as often as its message comes. A full block is a
+//! member of a block above it, up to the one that is the root: no item is hot, none grows beyond a kilobyte.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use crate::app::{App, GUARD_FOR};
+use crate::canvas::Fails;
+use crate::error::{Error, ErrorKind, Result};
+use crate::failure::Failure;
+use crate::id;
+use crate::message::Message;
+use crate::ports::{Attribute, BoxFuture, Change, Field, Item, Key, Op, When, Write};
+use crate::record::{Record, State, count, field, is_expired};
+use crate::time::Timestamp;
+
+/// How many places a block holds: 250 numbers, names and keys stay below the kilobyte that one write unit
+/// pays for.
+const WIDTH: u32 = 250;
+
+/// Attribute names of a block.
+mod block {
+    pub(super) const DONE: &str = "done";
+    pub(super) const FAILED: &str = "failed";
+}
+
+/// A block's place: level 0 holds members, each level above the full blocks below.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Block {
+    pub(crate) level: u32,
+    pub(crate) number: u32,
+}
+
+impl Block {
+    /// Where a member counts.
+    pub(crate) fn of(index: u32) -> Self {
+        Self {
+            level: 0,
+            number: index / WIDTH,
+        }
+    }
+
+    /// The place in its block.
+    pub(crate) fn place(index: u32) -> i64 {
+        (index % WIDTH).into()
+    }
+
+    /// How many places of the block a group of this size has.
+    fn width(self, size: u32) -> u32 {
+        units(self.level, size)
+            .saturating_sub(self.number.saturating_mul(WIDTH))
+            .min(WIDTH)
+    }
+
+    /// The block above, where this is not the root.
+    pub(crate) fn above(self, size: u32) -> Option<Self> {
+        (units(self.level, size) > WIDTH).then(|| Self {
+            level: self.level + 1,
+            number: self.number / WIDTH,
+        })
+    }
+
+    fn key(self, group: &str) -> Key {
+        let Self { level, number } = self;
+        Key::State(
+            format!("group#{group}#{level}#{number}"),
+            "block".to_owned(),
+        )
+    }
+
+    /// The write that counts these places. It may be done twice.
+    pub(crate) fn add(
+        self,
+        group: &str,
+        done: &BTreeSet<i64>,
+        failed: &BTreeSet<i64>,
+        now: Timestamp,
+    ) -> Write {
+        let mut changes = vec![
+            Change::AddToSet(block::DONE.into(), done.clone()),
+            Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
+        ];
+        if !failed.is_empty() {
+            changes.push(Change::AddToSet(block::FAILED.into(), failed.clone()));
+        }
+        Write {
+            key: self.key(group),
+            op: Op::Update(changes),
+            when: When::Always,
+        }
+    }
+}
+
+/// How many things a level counts: members, then blocks of the level below.
+fn units(level: u32, size: u32) -> u32 {
+    (0..level).fold(size, |units, _| units.div_ceil(WIDTH))
+}
+
+/// What a block says after a write that added to it.
+pub(crate) struct Counted {
+    pub(crate) full: bool,
+    /// Whether one of its places has failed.
+    pub(crate) failed: bool,
+}
+
+impl Counted {
+    /// Of the item before and what was added.
+    pub(crate) fn of(
+        before: Option<&Item>,
+        done: &BTreeSet<i64>,
+        failed: &BTreeSet<i64>,
+        block: Block,
+        size: u32,
+    ) -> Self {
+        let mut all = before
+            .map(|item| places(item, block::DONE))
+            .unwrap_or_default();
+        all.extend(done);
+        let failed_before = before.is_some_and(|item| item.contains_key(block::FAILED));
+        Self {
+            full: u32::try_from(all.len()).is_ok_and(|count| count >= block.width(size)),
+            failed: failed_before || !failed.is_empty(),
+        }
+    }
+}
+
+fn places(item: &Item, name: &str) -> BTreeSet<i64> {
+    match item.get(name) {
+        Some(Attribute::NumberSet(places)) => places.clone(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// The id of a group's member: of the group's, and its place.
+pub(crate) fn member_id(group: &str, index: u32) -> String {
+    id::derived(&[group, "member", &index.to_string()])
+}
+
+/// What the record of a group says beyond a task's.
+pub(crate) struct Header {
+    pub(crate) item: Item,
+    pub(crate) status: State,
+    pub(crate) size: u32,
+    /// The group's message, without its members.
+    pub(crate) message: Message,
+}
+
+impl App {
+    /// The group's record, if it has begun.
+    ///
+    /// # Errors
+    /// As the store says; `Decode`, if it isn't a group's.
+    pub(crate) async fn group(&self, id: &str) -> Result<Option<Header>> {
+        let key = Key::Result(id.to_owned());
+        let now = self.now();
+        let item = self.ports().store.get(&key).await?;
+        let Some(item) = item.filter(|item| !is_expired(item, now)) else {
+            return Ok(None);
+        };
+        let wrong = || Error::new(ErrorKind::Decode, format!("the record {id} is no group's"));
+        let Some(Attribute::Bytes(kept)) = item.get(field::GROUP) else {
+            return Err(wrong());
+        };
+        let message = Message::kept(kept, id, now)?;
+        Ok(Some(Header {
+            status: crate::record::status(&item).ok_or_else(wrong)?,
+            size: count(&item, field::SIZE),
+            message,
+            item,
+        }))
+    }
+
+    /// The record of a group with its result, which may be too long to stand in it.
+    pub(crate) async fn whole(&self, mut record: Record) -> Result<Record> {
+        if record.size.is_some()
+            && record.status == State::Success
+            && record.result.is_none()
+            && let Some(header) = self.group(&record.id).await?
+        {
+            record.result = Some(self.results(&header).await?);
+        }
+        Ok(record)
+    }
+
+    /// How many members are done.
+    pub(crate) async fn completed(&self, id: &str, size: u32) -> Result<u32> {
+        let keys: Vec<Key> = blocks(size).map(|block| block.key(id)).collect();
+        let items = self.ports().store.get_many(&keys).await?;
+        let done = items
+            .iter()
+            .flatten()
+            .map(|item| places(item, block::DONE).len());
+        Ok(u32::try_from(done.sum::<usize>()).unwrap_or(u32::MAX))
+    }
+
+    /// The first member that has failed.
+    pub(crate) async fn first_failed(&self, id: &str, size: u32) -> Result<Option<u32>> {
+        let blocks: Vec<Block> = blocks(size).collect();
+        let keys: Vec<Key> = blocks.iter().map(|block| block.key(id)).collect();
+        let items = self.ports().store.get_many(&keys).await?;
+        let first = blocks.iter().zip(items).find_map(|(block, item)| {
+            let failed = places(&item?, block::FAILED);
+            let place = u32::try_from(*failed.first()?).ok()?;
+            Some(block.number * WIDTH + place)
+        });
+        Ok(first)
+    }
+
+    /// The results of a group's members, in order: a list, or of a group that collects a list of
+    /// `{"ok": …}` and `{"error": …}`.
+    ///
+    /// # Errors
+    /// As the store says; `NotFound` for a result that isn't there any more.
+    pub(crate) fn results<'a>(&'a self, header: &'a Header) -> BoxFuture<'a, Result<Value>> {
+        Box::pin(async move {
+            let group = &header.message.id;
+            let collects = header
+                .message
+                .fan_out
+                .as_ref()
+                .is_some_and(|fan_out| fan_out.fails == Fails::Collect);
+            let mut results = Vec::new();
+            for record in self.members(group, header.size).await? {
+                let value = match (record.status, &record.result) {
+                    (State::Success, None) if record.size.is_some() => {
+                        let inner = self.group(&record.id).await?;
+                        let inner = inner.ok_or_else(|| gone(group, &record.id))?;
+                        Ok(self.results(&inner).await?)
+                    }
+                    (State::Success | State::Ignored, result) => {
+                        Ok(result.clone().unwrap_or_default())
+                    }
+                    (State::Failure | State::Revoked, _) => Err(record.error.as_ref()),
+                    _ => return Err(gone(group, &record.id)),
+                };
+                results.push(match (collects, value) {
+                    (true, Ok(value)) => json!({ "ok": value }),
+                    (true, Err(error)) => json!({ "error": error }),
+                    (false, Ok(value)) => value,
+                    (false, Err(_)) => return Err(gone(group, &record.id)),
+                });
+            }
+            Ok(Value::Array(results))
+        })
+    }
+
+    /// The records of a group's members, in order.
+    pub(crate) async fn members(&self, group: &str, size: u32) -> Result<Vec<Record>> {
+        let ids: Vec<String> = (0..size).map(|index| member_id(group, index)).collect();
+        let keys: Vec<Key> = ids.iter().map(|id| Key::Result(id.clone())).collect();
+        let items = self.ports().store.get_many(&keys).await?;
+        let now = self.now();
+        let records = ids.iter().zip(&items);
+        records
+            .map(|(id, item)| Record::read(id, item.as_ref(), now))
+            .collect()
+    }
+}
+
+/// The blocks that hold members.
+fn blocks(size: u32) -> impl Iterator<Item = Block> {
+    (0..units(1, size)).map(|number| Block { level: 0, number })
+}
+
+fn gone(group: &str, member: &str) -> Error {
+    let what = format!("the result of member {member} of group {group} isn't there any more");
+    Error::new(ErrorKind::NotFound, what)
+}
+
+/// Celery's words for a group that failed by one of its members.
+pub(crate) fn chord_error(member: &str, error: &Failure, at: Timestamp) -> Failure {
+    Failure {
+        kind: "ChordError".to_owned(),
+        message: format!(
+            "Dependency {member} raised {}({:?})",
+            error.kind, error.message
+        ),
+        causes: vec![error.to_string()],
+        retries: 0,
+        at,
+    }
+}
+
+/// The attributes that make a record a group's.
+pub(crate) fn header_fields(message: &Message, size: usize) -> Result<Vec<(Field, Attribute)>> {
+    let mut kept = message.clone();
+    if let Some(fan_out) = &mut kept.fan_out {
+        fan_out.members = Vec::new();
+    }
+    let size = i64::try_from(size).unwrap_or(i64::MAX);
+    let kept = crate::message::compress(&kept.encode()?);
+    Ok(vec![
+        (field::SIZE.into(), size.into()),
+        (field::GROUP.into(), Attribute::Bytes(kept)),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The widths of the blocks of each level, root last.
+    fn tree(size: u32) -> Vec<Vec<u32>> {
+        let mut levels = vec![];
+        let mut level = 0;
+        loop {
+            let blocks = units(level + 1, size);
+            let widths = (0..blocks).map(|number| Block { level, number }.width(size));
+            levels.push(widths.collect());
+            if (Block { level, number: 0 }).above(size).is_none() {
+                return levels;
+            }
+            level += 1;
+        }
+    }
+
+    #[test]
+    fn blocks_make_a_tree_with_one_root() {
+        assert_eq!(tree(1), [[1]]);
+        assert_eq!(tree(250), [[250]]);
+        assert_eq!(tree(251), [vec![250, 1], vec![2]]);
+        let large = tree(100_000);
+        assert_eq!(large.iter().map(Vec::len).collect::<Vec<_>>(), [400, 2, 1]);
+        assert_eq!(large[1], [250, 150]);
+        assert_eq!(large[2], [2]);
+    }
+
+    #[test]
+    fn a_full_block_is_one_write_unit() {
+        let done: BTreeSet<i64> = (0..250).collect();
+        let write = Block {
+            level: 0,
+            number: 399,
+        }
+        .add(
+            "0197a3c4-9f1c-7d3e-8c1f-2b7a6f0e9d10",
+            &done,
+            &done,
+            Timestamp::from_millis(1_772_366_400_000),
+        );
+        let Op::Update(changes) = write.op else {
+            panic!()
+        };
+        let mut item: Item = changes
+            .into_iter()
+            .filter_map(|change| match change {
+                Change::Set(name, value) => Some((name, value)),
+                Change::AddToSet(name, places) => Some((name, Attribute::NumberSet(places))),
+                _ => None,
+            })
+            .collect();
+        item.remove(block::FAILED);
+        for (name, value) in write.key.attributes() {
+            item.insert(name.into(), value.into());
+        }
+        assert!(crate::ports::item_size(&item) <= 1024);
+    }
+}
