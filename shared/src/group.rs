@@ -143,7 +143,6 @@ pub(crate) fn member_id(group: &str, index: u32) -> String {
 /// What the record of a group says beyond a task's.
 pub(crate) struct Header {
     pub(crate) item: Item,
-    pub(crate) status: State,
     pub(crate) size: u32,
     /// The group's message, without its members.
     pub(crate) message: Message,
@@ -153,7 +152,7 @@ impl App {
     /// The group's record, if it has begun.
     ///
     /// # Errors
-    /// As the store says; `Decode`, if it isn't a group's.
+    /// As the store says; `Decode`, if it is damaged.
     pub(crate) async fn group(&self, id: &str) -> Result<Option<Header>> {
         let key = Key::Result(id.to_owned());
         let now = self.now();
@@ -161,13 +160,12 @@ impl App {
         let Some(item) = item.filter(|item| !is_expired(item, now)) else {
             return Ok(None);
         };
-        let wrong = || Error::new(ErrorKind::Decode, format!("the record {id} is no group's"));
-        let Some(Attribute::Bytes(kept)) = item.get(field::GROUP) else {
-            return Err(wrong());
+        // Revoked or given up before it began, it has nothing but its end.
+        let Some(kept) = item.get(field::GROUP).and_then(Attribute::as_text) else {
+            return Ok(None);
         };
-        let message = Message::kept(kept, id, now)?;
+        let message = Message::decode(kept, id, now)?;
         Ok(Some(Header {
-            status: crate::record::status(&item).ok_or_else(wrong)?,
             size: count(&item, field::SIZE),
             message,
             item,
@@ -285,17 +283,30 @@ pub(crate) fn chord_error(member: &str, error: &Failure, at: Timestamp) -> Failu
     }
 }
 
-/// The attributes that make a record a group's.
+/// The attributes that make a record a group's: its size, and its message without the members.
+///
+/// # Errors
+/// `TooLarge`, for a body or callbacks that would fill the record.
 pub(crate) fn header_fields(message: &Message, size: usize) -> Result<Vec<(Field, Attribute)>> {
+    // Beside a result or an error.
+    const ROOM: usize = 300 * 1024;
     let mut kept = message.clone();
     if let Some(fan_out) = &mut kept.fan_out {
         fan_out.members = Vec::new();
     }
     let size = i64::try_from(size).unwrap_or(i64::MAX);
-    let kept = crate::message::compress(&kept.encode()?);
+    let kept = kept.encode()?;
+    if kept.len() > ROOM {
+        let bytes = kept.len();
+        let what = format!(
+            "what follows the group has {bytes} bytes; a record holds {ROOM}: give its tasks references \
+             in place of the data"
+        );
+        return Err(Error::new(ErrorKind::TooLarge, what));
+    }
     Ok(vec![
         (field::SIZE.into(), size.into()),
-        (field::GROUP.into(), Attribute::Bytes(kept)),
+        (field::GROUP.into(), kept.into()),
     ])
 }
 

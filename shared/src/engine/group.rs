@@ -341,11 +341,12 @@ impl Batch<'_> {
         }
     }
 
-    /// Gives up a group that SQS has given up: it may have begun, and never will be whole.
-    pub(super) async fn fail_group(&self, job: &Job<'_>, failure: &Failure) -> Result<()> {
-        let now = self.now();
+    /// Gives up a group, or a part of it, whose message SQS has given up: it may have begun, and never will
+    /// be whole.
+    pub(super) async fn reap_group(&self, job: &Job<'_>, failure: &Failure) -> Result<Disposition> {
+        let (id, now) = (&job.message.id, self.now());
         let write = Write {
-            key: Key::Result(job.message.id.clone()),
+            key: Key::Result(id.clone()),
             op: Op::Update(vec![
                 Change::Set(field::TASK.into(), job.message.task.as_str().into()),
                 Change::Set(field::STATUS.into(), State::Failure.into()),
@@ -360,19 +361,31 @@ impl Batch<'_> {
             ]),
         };
         let store = &*self.worker.app().ports().store;
-        let outcome = record::write(store, write, now).await?;
-        let ended = match &outcome {
-            Outcome::Applied(_) => Some(Ending::Failure(failure.clone())),
-            Outcome::Refused(old) => old
-                .as_ref()
-                .and_then(|item| Ending::of(&job.message.id, item)),
+        let failure = match record::write(store, write, now).await? {
+            Outcome::Applied(_) => failure.clone(),
+            // Given up before, by an earlier delivery of this message or for another part; or done, and only
+            // its acknowledgement was lost.
+            Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {
+                Some(Ending::Failure(failure)) if failure.kind == "Undelivered" => failure,
+                _ => return Ok(Disposition::Done),
+            },
         };
-        // A part knows nothing of what follows its group: the record does.
-        match (self.worker.app().group(&job.message.id).await, ended) {
-            (Ok(Some(header)), Some(ended)) => self.after(&header.message, ended).await,
-            (_, Some(ended)) => self.after(&job.message, ended).await,
-            (_, None) => Ok(()),
-        }
+        // A part knows nothing of what follows its group; the group's record does, if it has begun.
+        let header = match job
+            .message
+            .fan_out
+            .as_ref()
+            .and_then(|fan_out| fan_out.part)
+        {
+            Some(_) => self.worker.app().group(id).await?,
+            None => None,
+        };
+        let message = header
+            .as_ref()
+            .map_or(&job.message, |header| &header.message);
+        self.after(message, Ending::Failure(failure.clone()))
+            .await?;
+        self.dead_job(job, &failure, 0).await
     }
 }
 

@@ -301,11 +301,12 @@ impl<'a> Batch<'a> {
         if delivery.queue.is_undelivered() {
             return self.reap(&mut job).await;
         }
-        if let Some(fan_out) = job.message.fan_out.clone() {
-            return self.fan_out(&job, &fan_out).await;
-        }
-        let attempted = self.attempt(&mut job, seat).await;
-        if attempted.as_ref().is_err_and(Error::is_retryable) {
+        let attempted = match job.message.fan_out.clone() {
+            Some(fan_out) => self.fan_out(&job, &fan_out).await,
+            None => self.attempt(&mut job, seat).await,
+        };
+        // A group is no claim.
+        if attempted.as_ref().is_err_and(Error::is_retryable) && job.message.fan_out.is_none() {
             self.release(&job).await;
         }
         match attempted {

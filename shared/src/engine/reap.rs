@@ -29,8 +29,7 @@ impl Batch<'_> {
         }
         let failure = self.failure(job, "Undelivered", given_up(job, known.as_ref()));
         if job.message.fan_out.is_some() {
-            self.fail_group(job, &failure).await?;
-            return self.dead_job(job, &failure, 0).await;
+            return self.reap_group(job, &failure).await;
         }
         match self.record_unstarted(job, State::Failure, &failure).await? {
             Standing::Mine => {

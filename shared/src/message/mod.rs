@@ -7,7 +7,7 @@
 mod fan_out;
 mod fields;
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -443,23 +443,6 @@ fn escape(text: String) -> String {
     }
 }
 
-impl Message {
-    /// Reads a message that [`compress`] made small.
-    ///
-    /// # Errors
-    /// `Decode`, if it can't be read.
-    pub(crate) fn kept(bytes: &[u8], id: &str, now: Timestamp) -> Result<Self> {
-        let mut body = String::new();
-        flate2::read::GzDecoder::new(bytes)
-            .read_to_string(&mut body)
-            .map_err(|error| {
-                let what = format!("the message kept in the record {id} is damaged: {error}");
-                Error::new(ErrorKind::Decode, what)
-            })?;
-        Self::decode(&body, id, now)
-    }
-}
-
 /// A body as it is kept in the record of a task that failed: gzip.
 pub(crate) fn compress(body: &str) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -482,6 +465,7 @@ pub(crate) const TEXT: usize = 512;
 mod tests {
     use super::*;
     use serde_json::json;
+    use std::io::Read as _;
 
     const SENT: Timestamp = Timestamp::from_millis(1_772_366_400_000);
 

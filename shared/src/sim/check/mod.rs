@@ -242,7 +242,10 @@ impl<'a> Judge<'a> {
                 self.found(Invariant::DeadLetters, what);
             }
         }
-        for id in history.steps.keys() {
+        let tasks = history.sent.iter().filter_map(|sent| sent.task.as_ref());
+        let sent: BTreeSet<&String> = tasks.map(|task| &task.id).collect();
+        // A step that was never sent ends with the failure of the one before it, and has no message.
+        for id in history.steps.keys().filter(|id| sent.contains(id)) {
             let kind = failed(id).filter(|kind| self.rules.dead.contains(&kind.as_str()));
             let there = history
                 .dead_letters

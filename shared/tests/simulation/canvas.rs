@@ -1,0 +1,172 @@
+//! Compositions of every shape, composed from the seed, and what must come of them.
+
+use sedano::ports::{Attribute, Table};
+use sedano::sim::{Faults, Random, Simulation, World};
+use sedano::{BoxError, Record, State, TaskError, task, tasks};
+use serde_json::{Value, json};
+
+use crate::worlds::number;
+
+/// Its number and all the numbers it is given.
+#[task(max_retries = 3, default_retry_delay = secs(2))]
+async fn leaf(#[default] input: Value, #[default] n: i64) -> Result<i64, TaskError> {
+    Ok(n + sum(&input))
+}
+
+/// The same, with a claim of its own only where it is counted.
+#[task(idempotent)]
+async fn light(#[default] input: Value, #[default] n: i64) -> Result<i64, TaskError> {
+    Ok(n + sum(&input))
+}
+
+#[task]
+async fn fails(#[default] input: Value) -> Result<(), TaskError> {
+    Err(TaskError::permanent(format!("no luck with {input}")))
+}
+
+#[task]
+async fn noted(what: Value) -> Result<Value, TaskError> {
+    Ok(what)
+}
+
+fn sum(value: &Value) -> i64 {
+    match value {
+        Value::Array(list) => list.iter().map(sum).sum(),
+        value => value.as_i64().unwrap_or(0),
+    }
+}
+
+/// A shape, and what it yields: nothing, if something in it fails.
+enum Shape {
+    Leaf { n: i64, light: bool },
+    Fails,
+    Chain(Vec<Shape>),
+    Group(Vec<Shape>),
+    Chord(Vec<Shape>, Box<Shape>),
+}
+
+impl Shape {
+    fn random(random: &Random, depth: u64) -> Self {
+        let many = |most| {
+            let shapes = 0..random.below(most);
+            shapes.map(|_| Self::random(random, depth - 1)).collect()
+        };
+        match random.below(if depth == 0 { 5 } else { 10 }) {
+            0 if random.chance(0.15) => Shape::Fails,
+            0..5 => Shape::Leaf {
+                n: i64::try_from(random.below(10)).unwrap_or(0),
+                light: random.chance(0.2),
+            },
+            5 | 6 => {
+                let mut steps: Vec<Shape> = many(3);
+                steps.push(Self::random(random, depth - 1));
+                Shape::Chain(steps)
+            }
+            7 => Shape::Group(many(5)),
+            _ => Shape::Chord(many(6), Box::new(Self::random(random, depth - 1))),
+        }
+    }
+
+    fn json(&self) -> Value {
+        let all = |shapes: &[Shape]| shapes.iter().map(Shape::json).collect::<Vec<_>>();
+        match self {
+            Shape::Leaf { n, light } => {
+                let task = if *light { "light" } else { "leaf" };
+                json!({ "task": task, "kwargs": { "n": n } })
+            }
+            Shape::Fails => json!({ "task": "fails", "link_error": { "task": "noted" } }),
+            Shape::Chain(steps) => json!({ "chain": all(steps) }),
+            Shape::Group(members) => json!({ "group": all(members) }),
+            Shape::Chord(members, body) => json!({ "chord": all(members), "body": body.json() }),
+        }
+    }
+
+    /// What it yields for an input, if nothing in it fails.
+    fn yields(&self, input: &Value) -> Option<Value> {
+        let all = |shapes: &[Shape]| {
+            let yielded = shapes.iter().map(|shape| shape.yields(input));
+            yielded.collect::<Option<Vec<_>>>().map(Value::from)
+        };
+        match self {
+            Shape::Leaf { n, .. } => Some(json!(n + sum(input))),
+            Shape::Fails => None,
+            Shape::Chain(steps) => steps
+                .iter()
+                .try_fold(input.clone(), |input, step| step.yields(&input)),
+            Shape::Group(members) => all(members),
+            Shape::Chord(members, body) => body.yields(&all(members)?),
+        }
+    }
+}
+
+async fn composed(world: &World) -> Result<(), BoxError> {
+    let mut sent = Vec::new();
+    for _ in 0..1 + world.random().below(3) {
+        let shape = Shape::random(world.random(), 3);
+        let body = shape.json().to_string();
+        let id = world.send_body("default", body.clone()).await;
+        sent.push((id, shape, body));
+    }
+    world.settle().await;
+    for (id, shape, body) in sent {
+        let record = world.observer().record(&id).await?;
+        let found = match record.status {
+            State::Success => Some(result(world, record).await?),
+            State::Failure => None,
+            other => return Err(format!("{id} is {other}: {body}").into()),
+        };
+        let expected = shape.yields(&Value::Null);
+        if found != expected && !(found.is_none() && was_unlucky(world)) {
+            return Err(format!("{id} yields {found:?} instead of {expected:?}: {body}").into());
+        }
+    }
+    Ok(())
+}
+
+async fn result(world: &World, record: Record) -> Result<Value, BoxError> {
+    let handle = world.observer().result_of::<Value>(record.id);
+    Ok(handle.try_get().await?.ok_or("it has no result")?)
+}
+
+/// Whether a task's process died too often, or SQS gave its message up: then it failed by no fault of its own.
+fn was_unlucky(world: &World) -> bool {
+    let kind = |record: &sedano::ports::Item| match record.get("error") {
+        Some(Attribute::Map(error)) => error
+            .get("type")
+            .and_then(Attribute::as_text)
+            .map(str::to_owned),
+        _ => None,
+    };
+    let records = world.memory().store().items(Table::Results);
+    let mut kinds = records.iter().filter_map(kind);
+    kinds.any(|kind| matches!(kind.as_str(), "WorkerLost" | "Undelivered"))
+}
+
+fn run(test: &'static str, faults: Faults, share: u64) {
+    let base = number("SEDANO_SIM_BASE").unwrap_or(0);
+    let worlds = (number("SEDANO_SIM_WORLDS").unwrap_or(200) / share).max(2);
+    let simulation = Simulation::new(|| tasks![leaf, light, fails, noted])
+        .faults(faults)
+        .seeds(base..base + worlds)
+        .replay_with(move |seed| {
+            format!(
+                "SEDANO_SIM_SEED={seed} cargo test --profile sim --no-default-features --features sim \
+                 -p sedano --test simulation {test}"
+            )
+        });
+    match number("SEDANO_SIM_SEED") {
+        Some(seed) => simulation.replay(seed, composed).unwrap(),
+        None => simulation.run(composed).unwrap(),
+    }
+}
+
+#[test]
+fn compositions_keep_every_promise() {
+    run("canvas::compositions_keep_every_promise", Faults::all(), 4);
+}
+
+#[test]
+fn compositions_without_faults_yield_what_they_should() {
+    let test = "canvas::compositions_without_faults_yield_what_they_should";
+    run(test, Faults::none(), 10);
+}
