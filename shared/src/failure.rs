@@ -120,6 +120,11 @@ impl TaskError {
         Self::classified(Class::Retry(Some(delay)), self.0)
     }
 
+    /// The same error, never to be retried.
+    pub(crate) fn for_good(self) -> Self {
+        Self::classified(Class::Permanent, self.0)
+    }
+
     fn classified(class: Class, error: impl Into<BoxError>) -> Self {
         Self(Box::new(Classified {
             class,

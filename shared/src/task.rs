@@ -285,9 +285,9 @@ impl Tasks {
 
     /// Whether a task answers to this name or alias, without the search for a near one.
     pub(crate) fn find(&self, name: &str) -> Option<&TaskDef> {
-        self.0
-            .iter()
-            .find(|task| task.name == name || task.aliases.contains(&name))
+        let known = self.0.iter().chain(&crate::engine::BUILT_IN);
+        let mut known = known.filter(|task| task.name == name || task.aliases.contains(&name));
+        known.next()
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {

@@ -26,6 +26,7 @@ mod decide;
 mod finish;
 mod follow;
 mod group;
+mod map;
 mod outage;
 mod reap;
 mod reroute;
@@ -58,6 +59,7 @@ use coalesce::{Hides, Outbox, Pending, Writes};
 use company::{Company, Seat};
 use decide::Verdict;
 use follow::Ending;
+pub(crate) use map::BUILT_IN;
 #[cfg(feature = "sim")]
 pub(crate) use reroute::DEAD;
 #[cfg_attr(

@@ -388,6 +388,30 @@ async fn copies_change_nothing() {
     assert_eq!(told.all(), [json!(132)]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn map_and_starmap_call_a_task_for_each_item() {
+    let (world, _) = world();
+    let map = |kind: &str, task: &str, items: Value| {
+        let kwargs = json!({ "task": task, "items": items });
+        json!({ "task": format!("sedano.{kind}"), "kwargs": kwargs })
+    };
+    let record = world.run(map("map", "xsum", json!([[1, 2], [3]]))).await;
+    assert_eq!(record.result, Some(json!([3, 3])));
+    let record = world
+        .run(map("starmap", "add", json!([[1, 2], [3, 4]])))
+        .await;
+    assert_eq!(record.result, Some(json!([3, 7])));
+    // Its retries are the called task's.
+    let record = world.run(map("map", "flaky", json!([0, 2]))).await;
+    assert_eq!((record.retries, record.result), (2, Some(json!([2, 2]))));
+    let record = world.run(map("map", "flaky", json!([9]))).await;
+    assert_eq!((record.status, record.retries), (State::Failure, 3));
+    let record = world.run(map("map", "fail", json!(["no luck"]))).await;
+    assert_eq!(record.error.unwrap().message, "no luck");
+    let record = world.run(map("map", "nobody", json!([1]))).await;
+    assert_eq!(record.error.unwrap().kind, "NotRegistered");
+}
+
 /// The counting is a tenth of a write for each member, when they come in batches of ten.
 #[tokio::test(start_paused = true)]
 async fn a_member_costs_two_write_units_and_a_little() {
