@@ -145,6 +145,7 @@ impl App {
     ) -> Result<AsyncResult<Out>> {
         let Ready {
             id,
+            path,
             queue,
             outgoing,
         } = self.launch(Launch::of(canvas, origin))?;
@@ -156,7 +157,7 @@ impl App {
             .await?
             .pop()
         {
-            Some(Ok(_)) => Ok(AsyncResult::new(self.clone(), id)),
+            Some(Ok(_)) => Ok(AsyncResult::after(self.clone(), id, path.into())),
             Some(Err(error)) => Err(error),
             None => Err(batches::unanswered()),
         }
@@ -175,18 +176,19 @@ impl App {
             match self.launch(launch) {
                 Ok(Ready {
                     id,
+                    path,
                     queue,
                     outgoing,
                 }) => {
-                    ready.push((queue, outgoing, (place, id)));
+                    ready.push((queue, outgoing, (place, id, path)));
                     results.push(None);
                 }
                 Err(error) => results.push(Some(Err(error))),
             }
         }
-        for ((place, id), sent) in batches::send(&*self.inner.ports.queue, ready).await {
+        for ((place, id, path), sent) in batches::send(&*self.inner.ports.queue, ready).await {
             if let Some(result) = results.get_mut(place) {
-                *result = Some(sent.map(|_| AsyncResult::new(self.clone(), id)));
+                *result = Some(sent.map(|_| AsyncResult::after(self.clone(), id, path.into())));
             }
         }
         let answer = |result: Option<_>| result.unwrap_or_else(|| Err(batches::unanswered()));

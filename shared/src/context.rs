@@ -22,6 +22,9 @@ use crate::result::AsyncResult;
 use crate::signature::Signature;
 use crate::time::Timestamp;
 
+/// So many children are remembered in a task's record.
+const CHILDREN: usize = 100;
+
 /// The run of a task: who it is, how much time it has, what the worker gave it.
 ///
 /// A task takes it as `#[ctx] ctx: &Context`.
@@ -35,6 +38,8 @@ pub struct Context {
     soft_deadline: Option<Timestamp>,
     /// How many children were sent with the same call, by what they are derived from.
     children: Mutex<BTreeMap<String, u32>>,
+    /// The first of what was sent.
+    sent: Mutex<Vec<String>>,
     checkpoints: Arc<Checkpoints>,
     derives_children: bool,
 }
@@ -56,6 +61,7 @@ impl Context {
             deadline,
             soft_deadline,
             children: Mutex::default(),
+            sent: Mutex::default(),
             checkpoints: Arc::default(),
             derives_children: true,
         }
@@ -247,9 +253,24 @@ impl Context {
             let id = self.child_id(&canvas);
             canvas.set_id(id);
         }
-        self.app
+        let sent = self
+            .app
             .send_from(canvas, Origin::after(&self.message))
-            .await
+            .await?;
+        let mut children = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if children.len() < CHILDREN {
+            children.push(sent.first().to_owned());
+        }
+        drop(children);
+        Ok(sent)
+    }
+
+    /// The ids of what was sent.
+    pub(crate) fn sent(&self) -> Vec<String> {
+        self.sent
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn child_id(&self, child: &Canvas) -> String {

@@ -57,6 +57,8 @@ impl Origin {
 /// A message on its way: the id of the result, the queue, and what is sent.
 pub(crate) struct Ready {
     pub(crate) id: String,
+    /// The ids of the steps before.
+    pub(crate) path: Vec<String>,
     pub(crate) queue: QueueName,
     pub(crate) outgoing: Outgoing,
 }
@@ -103,6 +105,7 @@ impl App {
             None => id::fresh(&*ports.clock, &*ports.entropy),
         };
         canvas.identify(&id);
+        let path = canvas.path();
         let first_queue = canvas
             .first_queue()
             .filter(|queue| !queue.is_fifo())
@@ -144,6 +147,7 @@ impl App {
         }
         Ok(Ready {
             id,
+            path,
             queue,
             outgoing,
         })

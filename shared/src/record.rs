@@ -18,6 +18,7 @@ pub(crate) mod field {
     pub(crate) const ATTEMPT: &str = "attempt";
     pub(crate) const ATTEMPTS: &str = "attempts";
     pub(crate) const CHECKPOINTS: &str = "checkpoints";
+    pub(crate) const CHILDREN: &str = "children";
     pub(crate) const CRASHES: &str = "crashes";
     pub(crate) const DUE_AT: &str = "due_at";
     pub(crate) const ERROR: &str = "error";
@@ -178,6 +179,9 @@ pub struct Record {
     /// The first task of its tree.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root_id: Option<String>,
+    /// What it has sent, and what follows from it; of what a task sends itself, the first hundred.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<String>,
     /// Of a group: how many members it has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u32>,
@@ -223,6 +227,7 @@ impl Record {
             due_at: None,
             parent_id: None,
             root_id: None,
+            children: Vec::new(),
             size: None,
             attempts: Vec::new(),
         }
@@ -261,6 +266,13 @@ impl Record {
             due_at: reader.instant(field::DUE_AT)?,
             parent_id: reader.text(field::PARENT_ID),
             root_id: reader.text(field::ROOT_ID),
+            children: match item.get(field::CHILDREN) {
+                Some(Attribute::List(ids)) => {
+                    let ids = ids.iter().filter_map(Attribute::as_text);
+                    ids.map(str::to_owned).collect()
+                }
+                _ => Vec::new(),
+            },
             size: item
                 .contains_key(field::SIZE)
                 .then(|| count(item, field::SIZE)),

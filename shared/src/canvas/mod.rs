@@ -195,6 +195,32 @@ impl Canvas {
         }
     }
 
+    /// The id of the message that starts it.
+    pub(crate) fn first_id(&self) -> Option<&String> {
+        match self {
+            Canvas::Task(call) => call.id.as_ref(),
+            Canvas::Chain(steps) => steps.front().and_then(Canvas::first_id),
+            Canvas::Group(group) => group.id.as_ref(),
+        }
+    }
+
+    /// The ids of the steps that lead to its result.
+    pub(crate) fn path(&self) -> Vec<String> {
+        match self {
+            Canvas::Task(_) => Vec::new(),
+            Canvas::Chain(steps) => {
+                let last = steps.len().saturating_sub(1);
+                let before = steps.iter().take(last).filter_map(Canvas::id).cloned();
+                let within = steps.back().map(Canvas::path).unwrap_or_default();
+                before.chain(within).collect()
+            }
+            Canvas::Group(group) => match &group.body {
+                Some(body) => group.id.iter().cloned().chain(body.path()).collect(),
+                None => Vec::new(),
+            },
+        }
+    }
+
     /// The queue of the first call, if it was chosen.
     pub(crate) fn first_queue(&self) -> Option<&QueueName> {
         match self {

@@ -48,6 +48,8 @@ pub(super) struct Claimed {
     deaths: u32,
     /// What steps of earlier runs have left.
     pub(super) checkpoints: Arc<Checkpoints>,
+    /// What this run has sent.
+    pub(super) children: Vec<String>,
 }
 
 impl Claimed {
@@ -88,6 +90,7 @@ impl Batch<'_> {
                 fenced: false,
                 deaths: 0,
                 checkpoints: Arc::default(),
+                children: Vec::new(),
             }));
         }
         let mine = |old: Option<&Item>| {
@@ -102,6 +105,7 @@ impl Batch<'_> {
                 fenced: true,
                 deaths,
                 checkpoints,
+                children: Vec::new(),
             })
         };
         if !self.worker.keeps(Rule::ClaimBeforeRun) {
@@ -137,6 +141,7 @@ impl Batch<'_> {
             // The claim whose answer was lost has counted itself.
             deaths: count(item, field::CRASHES).saturating_sub(1),
             checkpoints: self.checkpoints(job, Some(item)),
+            children: Vec::new(),
         });
         match (
             self.standing(job, outcome),

@@ -14,6 +14,7 @@ use crate::worker::Disposition;
 use super::claim::Claimed;
 use super::decide::Verdict;
 use super::follow::{Ending, Output};
+use super::group::list;
 use super::standing::{Standing, kept_for, kept_message, unleased};
 use super::{Batch, Job, Known, Rule};
 
@@ -130,6 +131,11 @@ impl Batch<'_> {
                 *due_at + crate::app::GUARD_FOR
             }
             Verdict::Success(result) => {
+                let mut children = claimed.children;
+                children.extend(job.message.follows());
+                if !children.is_empty() {
+                    set(field::CHILDREN, list(children));
+                }
                 if let Some(json) = result {
                     set(field::RESULT, json.as_str().into());
                 }

@@ -80,6 +80,22 @@ impl Message {
         !self.goes_on() && self.link_error.is_empty() && self.fan_out.is_none()
     }
 
+    /// The ids of the messages that follow from its success.
+    pub(super) fn follows(&self) -> Vec<String> {
+        let first = |step: &Value, default: String| {
+            let mut canvas = canvas::read(step.clone(), "a step").ok()?;
+            let id = canvas.id().cloned().unwrap_or(default);
+            canvas.identify(&id);
+            canvas.first_id().cloned()
+        };
+        let links = self.link.iter().enumerate().filter_map(|(place, link)| {
+            first(link, id::derived(&[&self.id, "link", &place.to_string()]))
+        });
+        let next = self.next();
+        let next = next.and_then(|(next, _)| first(next, id::derived(&[&self.id, "next"])));
+        links.chain(next).collect()
+    }
+
     /// What comes next, and what follows that.
     fn next(&self) -> Option<(&Value, &[Value])> {
         let body = self

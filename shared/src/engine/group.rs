@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::group::{Block, Counted, Header, chord_error, header_fields, member_id};
 use crate::launch::{Launch, Origin, outgoing};
 use crate::message::{FanOut, Member, Message, Part};
-use crate::ports::{Change, Key, Op, Outcome, When, Write};
+use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
 use crate::record::{self, State, field};
 use crate::worker::Disposition;
 
@@ -235,6 +235,7 @@ impl Batch<'_> {
         let now = self.now();
         let mut changes = vec![
             Change::Set(field::FINISHED_AT.into(), now.into()),
+            Change::Set(field::CHILDREN.into(), list(header.message.follows())),
             Change::Set(
                 field::TTL.into(),
                 (now + kept_for(id, false, app.config().result_expires).max(GUARD_FOR))
@@ -387,6 +388,11 @@ impl Batch<'_> {
             .await?;
         self.dead_job(job, &failure, 0).await
     }
+}
+
+/// Ids as an attribute.
+pub(super) fn list(ids: Vec<String>) -> Attribute {
+    Attribute::List(ids.into_iter().map(Attribute::from).collect())
 }
 
 fn count_of(members: usize) -> u32 {

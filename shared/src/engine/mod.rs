@@ -367,12 +367,16 @@ impl<'a> Batch<'a> {
         }
     }
 
-    async fn carry_out(&self, known: &Known<'_>, claimed: claim::Claimed) -> Result<Disposition> {
+    async fn carry_out(
+        &self,
+        known: &Known<'_>,
+        mut claimed: claim::Claimed,
+    ) -> Result<Disposition> {
         let verdict = match claimed.worker_lost() {
             Some(error) => Verdict::lost(known, &error, self.now()),
             None => {
                 let outcome = match self.carried(&known.job.message).await {
-                    Ok(input) => self.run(known, &claimed, input).await,
+                    Ok(input) => self.run(known, &mut claimed, input).await,
                     Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => Err(TaskError::permanent(error)),
                 };

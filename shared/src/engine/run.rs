@@ -25,7 +25,7 @@ impl Batch<'_> {
     pub(super) async fn run(
         &self,
         known: &Known<'_>,
-        claimed: &Claimed,
+        claimed: &mut Claimed,
         input: Option<Value>,
     ) -> Outcome {
         let message = &known.job.message;
@@ -54,14 +54,16 @@ impl Batch<'_> {
             .def
             .run(&context, args.collect(), message.kwargs.clone());
         let clock = &self.worker.app().ports().clock;
-        tokio::select! {
+        let outcome = tokio::select! {
             biased;
             outcome = caught(body) => outcome,
             () = clock.sleep(limit) => Err(match short {
                 true => TaskError::cut_short(),
                 false => TimeLimit(limit).into(),
             }),
-        }
+        };
+        claimed.children = context.sent();
+        outcome
     }
 }
 

@@ -1,7 +1,11 @@
-//! A handle on a task that was sent.
+//! Handles on what was sent: a task, a chain, a group, a chord.
+
+mod graph;
+mod group;
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
@@ -12,6 +16,9 @@ use crate::failure::Failure;
 use crate::ports::BoxFuture;
 use crate::record::{Record, State};
 
+pub use graph::{Graph, Node};
+pub use group::{Completed, Members};
+
 /// A task that was sent: its id, and ways to ask after it. Celery's `AsyncResult`.
 ///
 /// It holds nothing of the task but the id: a handle can be made anywhere, any time, with
@@ -20,6 +27,8 @@ use crate::record::{Record, State};
 pub struct AsyncResult<T> {
     app: App,
     id: String,
+    /// The steps before it, where it was sent from here.
+    path: Arc<[String]>,
     output: PhantomData<fn() -> T>,
 }
 
@@ -28,6 +37,7 @@ impl<T> Clone for AsyncResult<T> {
         Self {
             app: self.app.clone(),
             id: self.id.clone(),
+            path: self.path.clone(),
             output: PhantomData,
         }
     }
@@ -79,11 +89,22 @@ impl From<Error> for ResultError {
 
 impl<T> AsyncResult<T> {
     pub(crate) fn new(app: App, id: String) -> Self {
+        Self::after(app, id, Arc::default())
+    }
+
+    /// The result of the last of some steps.
+    pub(crate) fn after(app: App, id: String, path: Arc<[String]>) -> Self {
         Self {
             app,
             id,
+            path,
             output: PhantomData,
         }
+    }
+
+    /// The id of the first step.
+    pub(crate) fn first(&self) -> &str {
+        self.path.first().unwrap_or(&self.id)
     }
 
     /// The task's id.
