@@ -298,11 +298,12 @@ impl<'a> Task<'a> {
         let vis = &self.function.vis;
         let partial = Ident::new("partial", located(self.ident()));
         let output = self.output();
+        let returns = quote_spanned!(self.at_output()=> ::sedano::Signature<#first, #output>);
         Some(quote! {
             /// A call of this task that lacks its first argument, which is the result of the step before it.
             #vis fn #partial(
                 #(#fields: #types),*
-            ) -> ::sedano::Signature<#first, #output> {
+            ) -> #returns {
                 ::sedano::Signature::partial::<Self>()#(.kwarg(#names, #values))*
             }
         })
@@ -316,6 +317,8 @@ impl<'a> Task<'a> {
         };
         let (vis, at) = (&self.function.vis, located(self.ident()));
         let (first, output) = (&first.ty, self.output());
+        let list = quote_spanned!(self.at_output()=> ::std::vec::Vec<#output>);
+        let returns = quote_spanned!(self.at_output()=> ::sedano::Signature<(), #list>);
         let mut maps = TokenStream::new();
         if wires.iter().skip(1).all(|wire| !wire.required()) {
             let map = Ident::new("map", at);
@@ -323,7 +326,7 @@ impl<'a> Task<'a> {
                 /// One call that runs this task with each item, one after the other.
                 #vis fn #map(
                     items: impl ::core::iter::IntoIterator<Item = #first>,
-                ) -> ::sedano::Signature<(), ::std::vec::Vec<#output>> {
+                ) -> #returns {
                     ::sedano::__private::map::<Self, _>(items)
                 }
             });
@@ -331,18 +334,21 @@ impl<'a> Task<'a> {
         if wires.len() <= TUPLE {
             let (starmap, chunks) = (Ident::new("starmap", at), Ident::new("chunks", at));
             let item = quote!((#(#types,)*));
+            let lists = quote_spanned!(self.at_output()=>
+                ::sedano::Signature<(), ::std::vec::Vec<#list>>
+            );
             maps.extend(quote! {
                 /// One call that runs this task with each tuple of arguments, one after the other.
                 #vis fn #starmap(
                     items: impl ::core::iter::IntoIterator<Item = #item>,
-                ) -> ::sedano::Signature<(), ::std::vec::Vec<#output>> {
+                ) -> #returns {
                     ::sedano::__private::starmap::<Self, _>(items)
                 }
                 /// A group of calls that each run this task with `size` of the tuples of arguments.
                 #vis fn #chunks(
                     items: impl ::core::iter::IntoIterator<Item = #item>,
                     size: usize,
-                ) -> ::sedano::Signature<(), ::std::vec::Vec<::std::vec::Vec<#output>>> {
+                ) -> #lists {
                     ::sedano::__private::chunks::<Self, _>(items, size)
                 }
             });

@@ -111,7 +111,7 @@ pub fn collect_failures<M>(members: M) -> CollectFailures<M> {
 ///
 /// There is nothing to implement.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` are no members of a group",
+    message = "a group can't be made of `{Self}`",
     note = "a group is made of an array, a `Vec` or a tuple of up to twelve steps that all need the same; iterators `collect()`"
 )]
 pub trait Members<In>: sealed::Sealed {
