@@ -312,8 +312,9 @@ mod tests {
     #[test]
     fn whatever_is_nested_in_whatever_is_read_back_as_written() {
         type Any = Signature<Value, Value>;
+        type Wrapping = (&'static str, fn(Any) -> Any);
         let named = |name: &str| Any::named(name);
-        let wrappings: [(&str, fn(Any) -> Any); 7] = [
+        let wrappings: [Wrapping; 7] = [
             ("? <", |inner| inner | Any::named("<")),
             ("> ?", |inner| Any::named(">") | inner),
             ("> ? <", |inner| Any::named(">") | inner | Any::named("<")),
@@ -448,6 +449,24 @@ mod tests {
                 {"task": "xsum"},
                 {"task": "add", "kwargs": {"x": 1, "y": 1}, "immutable": true},
             ]})
+        );
+    }
+
+    #[test]
+    fn what_hangs_on_a_part_stays_there_when_something_follows() {
+        let header = group([add::s(1, 1)])
+            .link(xsum::partial())
+            .on_error(alert::partial("ops".into()));
+        let json = lowered(add::s(1, 1) | header.immutable() | xsum::partial());
+        let chord = &json["chain"][1];
+        assert_eq!(chord["header_link"], json!([{"task": "xsum"}]));
+        assert_eq!(chord["header_link_error"][0]["task"], "alert");
+        assert_eq!(chord["body"], json!({"task": "xsum"}));
+        assert_eq!(write(read(json.clone(), "it").unwrap()).unwrap(), json);
+        let chain = add::s(1, 1).on_error(wake::s().immutable()) | add::partial(1);
+        assert_eq!(
+            lowered(chain)["chain"][1],
+            json!({"task": "add", "kwargs": {"y": 1}})
         );
     }
 
