@@ -12,6 +12,7 @@ macro_rules! guides {
             #![doc = "[getting-started]: crate::guide::getting_started"]
             #![doc = "[tasks]: crate::guide::tasks"]
             #![doc = "[calling]: crate::guide::calling"]
+            #![doc = "[canvas]: crate::guide::canvas"]
             #![doc = "[retries]: crate::guide::retries"]
             #![doc = "[results]: crate::guide::results"]
             #![doc = "[lifecycle]: crate::guide::lifecycle"]
@@ -33,6 +34,8 @@ guides! {
     tasks: "tasks.md";
     /// Sending tasks: by type and by name, when, where to, many at once.
     calling: "calling.md";
+    /// Workflows: chains, groups, chords, callbacks, and their JSON.
+    canvas: "canvas.md";
     /// Errors and what follows from each; backoff, limits.
     retries: "retries.md";
     /// Asking after a task and waiting for it.

@@ -24,6 +24,7 @@
 //! |---|---|
 //! | write a task | [`macro@task`], [`Task`], [`Options`]; guide: [tasks](guide::tasks) |
 //! | send one | [`App`], [`Signature`]; guide: [calling](guide::calling) |
+//! | put several together | [`Signature`], [`group`](fn@group), [`chord`]; guide: [canvas](guide::canvas) |
 //! | say how it failed | [`TaskError`], [`ResultExt`]; guide: [retries](guide::retries) |
 //! | ask for its result | [`AsyncResult`], [`Record`]; guide: [results](guide::results) |
 //! | run it | [`Worker`], `lambda::run`; guide: [deploy](guide::deploy) |
@@ -93,6 +94,10 @@ mod time;
 mod worker;
 
 pub use app::App;
+pub use canvas::{
+    CollectFailures, FailFast, Immutable, Members, Settled, Step, chain, chord, collect_failures,
+    fail_fast, group,
+};
 #[cfg(feature = "aws")]
 pub use config::{AwsCredentials, AwsSettings};
 pub use config::{Config, StoreWrites};
@@ -120,6 +125,7 @@ pub mod scope {
 /// For the code that the macros write.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::canvas::{chunks, map, starmap};
     pub use serde::{self, Deserialize, Serialize};
 }
 

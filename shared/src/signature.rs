@@ -130,18 +130,6 @@ impl<Out> Signature<(), Out> {
         };
         Self::of(call.into())
     }
-
-    /// A call of a task that is known by name only: its arguments are checked by the worker, and its
-    /// result is read as whatever type the caller says (`serde_json::Value` takes anything).
-    ///
-    /// ```
-    /// use sedano::Signature;
-    ///
-    /// let call: Signature<(), i64> = Signature::named("add").arg(2).kwarg("y", 3);
-    /// ```
-    pub fn named(task: impl Into<String>) -> Self {
-        Self::of(Call::named(task).into())
-    }
 }
 
 impl<Out> Signature<(), Out> {
@@ -173,6 +161,46 @@ impl<Out> Signature<(), Out> {
 }
 
 impl<In, Out> Signature<In, Out> {
+    /// A call of a task that is known by name only: its arguments are checked by the worker, and its
+    /// result is read as whatever type the caller says (`serde_json::Value` takes anything). In a composition
+    /// it needs what the step before it yields, as the first of its arguments.
+    ///
+    /// ```
+    /// use sedano::Signature;
+    ///
+    /// let call: Signature<(), i64> = Signature::named("add").arg(2).kwarg("y", 3);
+    /// let both: Signature<(), i64> = call | Signature::<i64, _>::named("mul").arg(8);
+    /// ```
+    pub fn named(task: impl Into<String>) -> Self {
+        Self::of(Call::named(task).into())
+    }
+
+    /// A call of this task that lacks its arguments: the first is the result of the step before it, the others
+    /// are added by name. It is what `partial(…)` of a [`#[task]`](macro@crate::task) is made of; by hand, the
+    /// caller vouches for the type of the first.
+    ///
+    /// ```
+    /// use sedano::{Context, Param, Signature, Task, TaskError};
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Serialize, Deserialize)]
+    /// struct Charge { order: String, cents: u64 }
+    ///
+    /// impl Task for Charge {
+    ///     const NAME: &'static str = "billing.charge";
+    ///     const PARAMS: &'static [Param] = &[Param::required("order"), Param::required("cents")];
+    ///     type Output = ();
+    ///     async fn run(self, _: &Context) -> Result<(), TaskError> { Ok(()) }
+    /// }
+    ///
+    /// let charge: Signature<String, ()> = Signature::partial::<Charge>().kwarg("cents", 1200);
+    /// ```
+    pub fn partial<T: Task<Output = Out>>() -> Self {
+        let mut call = Call::named(T::NAME);
+        call.options = Some(T::OPTIONS);
+        Self::of(call.into())
+    }
+
     /// A composition of these types, which the caller vouches for.
     pub(crate) fn of(canvas: Canvas) -> Self {
         Self {

@@ -38,7 +38,8 @@ use crate::{finite, json};
 /// Without [`PARAMS`](Task::PARAMS) a task takes arguments by name only.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a task",
-    note = "annotate an `async fn` with `#[sedano::task]`, or implement `Task`"
+    note = "annotate an `async fn` with `#[sedano::task]`, or implement `Task`",
+    note = "of signatures, a `Signature<(), _>` can be sent; any other still needs a step before it"
 )]
 pub trait Task: Serialize + DeserializeOwned + Send + 'static {
     /// The name on the wire: changing it strands messages in flight; see [`ALIASES`](Task::ALIASES).

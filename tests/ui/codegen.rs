@@ -232,6 +232,71 @@ fn calls_by_position_and_by_name_are_the_same() {
     let _: Signature<(), String> = r#match::s("t".to_owned());
 }
 
+#[test]
+fn partial_calls_lack_the_first_argument_of_the_message() {
+    // Its `url` comes from the step before; what the worker gives is no argument.
+    let page: Signature<String, String> = fetch::partial(1, Vec::new(), 7);
+    assert_eq!(page.task(), "io.fetch");
+    let shown = format!("{page:?}");
+    assert!(
+        shown.contains(r#"{"depth": Number(1), "final": Number(7), "headers": Array []}"#),
+        "{shown}"
+    );
+    let halved: Signature<(), i64> = div::s(8, 2) | div::partial(2);
+    let words: Signature<(), String> = halved | r#match::partial_of_number();
+    assert_eq!(words.task(), "div");
+}
+
+impl r#match {
+    fn partial_of_number() -> Signature<i64, String> {
+        Signature::partial::<Self>()
+    }
+}
+
+/// More parameters than the longest tuple that serde writes.
+#[sedano::task]
+#[expect(clippy::too_many_arguments, reason = "that is what is tested")]
+async fn wide(
+    a: u8,
+    b: u8,
+    c: u8,
+    d: u8,
+    e: u8,
+    f: u8,
+    g: u8,
+    h: u8,
+    i: u8,
+    j: u8,
+    k: u8,
+    l: u8,
+    m: u8,
+    n: u8,
+    o: u8,
+    p: u8,
+    q: u8,
+) -> Result<u8, TaskError> {
+    Ok(a + b + c + d + e + f + g + h + i + j + k + l + m + n + o + p + q)
+}
+
+#[test]
+fn a_task_maps_over_what_it_takes() {
+    assert_eq!(wide::PARAMS.len(), 17);
+    let _: Signature<(), Vec<i64>> = div::starmap([(1, 2), (3, 4)]);
+    let _: Signature<(), Vec<Vec<i64>>> = div::chunks((1..9).map(|n| (n, n)), 3);
+    let _: Signature<(), Vec<String>> = r#match::map(["a", "b"].map(str::to_owned));
+    let _: Signature<(), Vec<String>> = r#match::starmap([("a".to_owned(),)]);
+    let _: Signature<(), Vec<()>> = strict_map();
+}
+
+/// What may be left out is left out.
+fn strict_map() -> Signature<(), Vec<()>> {
+    #[sedano::task]
+    async fn note(text: String, #[default] level: u8) {
+        let _ = (text, level);
+    }
+    note::map(["a".to_owned()])
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_worker_gives_the_context_and_the_state() {
     let mut config = Config::memory();

@@ -1,7 +1,7 @@
 //! The attribute macro of Sedano.
 //!
 //! It writes only what could be written by hand: a type for the call, an implementation of
-//! `sedano::Task` for it, and one constructor. What it can't say, the trait can.
+//! `sedano::Task` for it, and its constructors. What it can't say, the trait can.
 
 mod options;
 mod params;
@@ -32,8 +32,26 @@ use proc_macro::TokenStream;
 ///
 /// Beside the function, which stays as it is: a struct of the same name and visibility whose fields
 /// are the parameters (a function and a type may share a name, and one `use` brings both), its
-/// `Serialize` and `Deserialize`, its `sedano::Task`, and `s(…)`, which takes the arguments by
-/// position and gives a `Signature`.
+/// `Serialize` and `Deserialize`, its `sedano::Task`, and ways to a `Signature`:
+///
+/// - `s(…)` takes the arguments by position;
+/// - `partial(…)` all but the first, which is the result of the step before it;
+/// - `starmap(tuples)` and `chunks(tuples, size)` run it over many lists of arguments (of up to 16), and
+///   `map(items)` over many single ones, where the task needs no more than one.
+///
+/// A task without arguments has `s()` only.
+///
+/// ```
+/// use sedano::{task, Signature, TaskError};
+///
+/// #[task]
+/// async fn add(x: i64, y: i64) -> Result<i64, TaskError> {
+///     Ok(x + y)
+/// }
+///
+/// let sum: Signature<(), i64> = add::s(2, 2) | add::partial(4);
+/// let sums: Signature<(), Vec<i64>> = add::starmap([(1, 1), (2, 2)]);
+/// ```
 ///
 /// # Parameters
 ///

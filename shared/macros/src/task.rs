@@ -129,6 +129,9 @@ fn check(sig: &mut Signature) -> Result<()> {
     Ok(())
 }
 
+/// The longest tuple that serde writes.
+const TUPLE: usize = 16;
+
 /// All that the macro adds.
 struct Task<'a> {
     function: &'a Function,
@@ -264,10 +267,10 @@ impl<'a> Task<'a> {
         let fields: Vec<_> = self.wires().map(|wire| &wire.field).collect();
         let types = self.wires().map(|wire| &wire.ty);
         let s = Ident::new("s", located(ident));
-        let returns = quote_spanned!(self.at_output()=>
-            ::sedano::Signature<(), <Self as ::sedano::Task>::Output>
-        );
+        let output = self.output();
+        let returns = quote_spanned!(self.at_output()=> ::sedano::Signature<(), #output>);
         let defaults = self.wires().filter_map(Wire::default_item);
+        let (partial, maps) = (self.partial(), self.maps());
         quote! {
             impl #ident {
                 /// A call of this task, its arguments by position; not sent yet.
@@ -276,9 +279,86 @@ impl<'a> Task<'a> {
                 ) -> #returns {
                     ::sedano::Signature::new(Self { #(#fields),* })
                 }
+                #partial
+                #maps
                 #(#defaults)*
             }
         }
+    }
+
+    /// The call that lacks its first argument.
+    fn partial(&self) -> Option<TokenStream> {
+        let mut wires = self.wires();
+        let first = &wires.next()?.ty;
+        let rest: Vec<_> = wires.collect();
+        let fields = rest.iter().map(|wire| &wire.field);
+        let types = rest.iter().map(|wire| &wire.ty);
+        let names = rest.iter().map(|wire| wire.name());
+        let values = rest.iter().map(|wire| &wire.field);
+        let vis = &self.function.vis;
+        let partial = Ident::new("partial", located(self.ident()));
+        let output = self.output();
+        let returns = quote_spanned!(self.at_output()=> ::sedano::Signature<#first, #output>);
+        Some(quote! {
+            /// A call of this task that lacks its first argument, which is the result of the step before it.
+            #vis fn #partial(
+                #(#fields: #types),*
+            ) -> #returns {
+                ::sedano::Signature::partial::<Self>()#(.kwarg(#names, #values))*
+            }
+        })
+    }
+
+    /// The calls that run it over many items.
+    fn maps(&self) -> TokenStream {
+        let wires: Vec<_> = self.wires().collect();
+        let (Some(first), types) = (wires.first(), wires.iter().map(|wire| &wire.ty)) else {
+            return TokenStream::new();
+        };
+        let (vis, at) = (&self.function.vis, located(self.ident()));
+        let (first, output) = (&first.ty, self.output());
+        let list = quote_spanned!(self.at_output()=> ::std::vec::Vec<#output>);
+        let returns = quote_spanned!(self.at_output()=> ::sedano::Signature<(), #list>);
+        let mut maps = TokenStream::new();
+        if wires.iter().skip(1).all(|wire| !wire.required()) {
+            let map = Ident::new("map", at);
+            maps.extend(quote! {
+                /// One call that runs this task with each item, one after the other.
+                #vis fn #map(
+                    items: impl ::core::iter::IntoIterator<Item = #first>,
+                ) -> #returns {
+                    ::sedano::__private::map::<Self, _>(items)
+                }
+            });
+        }
+        if wires.len() <= TUPLE {
+            let (starmap, chunks) = (Ident::new("starmap", at), Ident::new("chunks", at));
+            let item = quote!((#(#types,)*));
+            let lists = quote_spanned!(self.at_output()=>
+                ::sedano::Signature<(), ::std::vec::Vec<#list>>
+            );
+            maps.extend(quote! {
+                /// One call that runs this task with each tuple of arguments, one after the other.
+                #vis fn #starmap(
+                    items: impl ::core::iter::IntoIterator<Item = #item>,
+                ) -> #returns {
+                    ::sedano::__private::starmap::<Self, _>(items)
+                }
+                /// A group of calls that each run this task with `size` of the tuples of arguments.
+                #vis fn #chunks(
+                    items: impl ::core::iter::IntoIterator<Item = #item>,
+                    size: usize,
+                ) -> #lists {
+                    ::sedano::__private::chunks::<Self, _>(items, size)
+                }
+            });
+        }
+        maps
+    }
+
+    /// What the task yields.
+    fn output(&self) -> TokenStream {
+        quote_spanned!(self.at_output()=> <Self as ::sedano::Task>::Output)
     }
 }
 

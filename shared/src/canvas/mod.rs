@@ -7,6 +7,9 @@
 //!   of a chain only the last step can be a group, and a step's message carries nothing but what follows it;
 //! - ids are derived from the id of the whole: launching the same step twice sends the same messages.
 
+mod group;
+mod map;
+mod typed;
 mod wire;
 
 use std::collections::VecDeque;
@@ -21,6 +24,11 @@ use crate::signature::{Call, Expires};
 use crate::task::Tasks;
 use crate::time::Timestamp;
 
+pub use group::{
+    CollectFailures, FailFast, Members, Settled, chain, chord, collect_failures, fail_fast, group,
+};
+pub use map::{chunks, map, starmap};
+pub use typed::{Immutable, Step};
 pub(crate) use wire::{read, read_map, word, write, write_all};
 
 /// The name that a group's record and message bear in place of a task's.

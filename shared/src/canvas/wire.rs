@@ -23,6 +23,10 @@ use super::{Canvas, Fails, Group};
 /// The fields of which a step has one, by which it is told what it is.
 const KINDS: [&str; 4] = ["task", "chain", "group", "chord"];
 
+/// What was linked to a group before it was given a body: `link` beside a chord is the whole's, and so the body's.
+const HEADER_LINK: &str = "header_link";
+const HEADER_LINK_ERROR: &str = "header_link_error";
+
 /// Reads a composition. `of` says in errors whose it is: "step 2 of the chain".
 ///
 /// # Errors
@@ -78,13 +82,17 @@ pub(crate) fn read_map(map: Map<String, Value>, of: &str) -> Result<Canvas> {
             };
             let fails = fields.fails()?;
             let group_id = fields.text("group_id")?;
-            let group = Group {
+            let mut group = Group {
                 id: group_id,
                 members,
                 body,
                 fails,
                 ..Group::default()
             };
+            if group.body.is_some() {
+                group.link = callbacks(&mut fields, HEADER_LINK, of)?;
+                group.link_error = callbacks(&mut fields, HEADER_LINK_ERROR, of)?;
+            }
             finish(Canvas::Group(Box::new(group)), fields, kind, of)
         }
         None => Err(Error::new(
@@ -217,8 +225,12 @@ fn write_group(group: Group, map: &mut Map<String, Value>) -> Result<()> {
     if group.fails != Fails::default() {
         map.insert("on_failure".to_owned(), word(group.fails).into());
     }
-    put_list(map, "link", write_all(group.link)?);
-    put_list(map, "link_error", write_all(group.link_error)?);
+    let (link, link_error) = match kind {
+        "chord" => (HEADER_LINK, HEADER_LINK_ERROR),
+        _ => ("link", "link_error"),
+    };
+    put_list(map, link, write_all(group.link)?);
+    put_list(map, link_error, write_all(group.link_error)?);
     Ok(())
 }
 
