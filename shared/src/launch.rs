@@ -156,7 +156,7 @@ impl App {
     /// Whether each of its calls can be sent.
     fn check(&self, canvas: &mut Canvas) -> Result<()> {
         let mut wrong = None;
-        canvas.each_call(&mut |call| {
+        canvas.every_call(&mut |call| {
             if wrong.is_none() {
                 wrong = self.check_call(call).err();
             }

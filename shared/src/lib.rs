@@ -110,7 +110,7 @@ pub use failure::{
 pub use message::{Message, VERSION};
 pub use options::{Backoff, Options};
 pub use record::{Attempt, Record, State};
-pub use result::{AsyncResult, Completed, Get, Graph, Members, Node, ResultError};
+pub use result::{AsyncResult, Completed, Get, Graph, Node, ResultError};
 pub use sedano_macros::task;
 pub use signature::Signature;
 pub use task::{Param, StateType, Task, TaskDef, TaskReturn, Tasks, nearest};

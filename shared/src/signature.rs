@@ -209,6 +209,7 @@ impl<In, Out> Signature<In, Out> {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn canvas(&self) -> &Canvas {
         &self.canvas
     }

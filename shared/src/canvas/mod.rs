@@ -60,8 +60,7 @@ pub(crate) struct Group {
 
 /// What the failure of a member does to its group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Fails {
+pub(crate) enum Fails {
     /// The group fails when all its members are done: Celery's way.
     #[default]
     Wait,
@@ -120,6 +119,23 @@ impl Canvas {
         }
     }
 
+    /// Each call, callbacks and errbacks included.
+    pub(crate) fn every_call(&mut self, change: &mut dyn FnMut(&mut Call)) {
+        match self {
+            Canvas::Task(call) => {
+                change(call);
+                let more = call.link.iter_mut().chain(&mut call.link_error);
+                more.for_each(|canvas| canvas.every_call(change));
+            }
+            Canvas::Chain(steps) => steps.iter_mut().for_each(|step| step.every_call(change)),
+            Canvas::Group(group) => {
+                let parts = group.members.iter_mut().chain(&mut group.body);
+                let parts = parts.chain(&mut group.link).chain(&mut group.link_error);
+                parts.for_each(|part| part.every_call(change));
+            }
+        }
+    }
+
     /// The calls that start when it is sent.
     pub(crate) fn first_calls(&mut self, change: &mut dyn FnMut(&mut Call)) {
         match self {
@@ -167,14 +183,15 @@ impl Canvas {
     }
 
     /// What is to be sent if it fails before it has started.
-    pub(crate) fn errbacks(&self) -> &[Canvas] {
+    pub(crate) fn errbacks(&self) -> Vec<&Canvas> {
         match self {
-            Canvas::Task(call) => &call.link_error,
-            Canvas::Chain(steps) => steps.front().map_or(&[], Canvas::errbacks),
-            Canvas::Group(group) => match &group.body {
-                Some(body) => body.errbacks(),
-                None => &group.link_error,
-            },
+            Canvas::Task(call) => call.link_error.iter().collect(),
+            Canvas::Chain(steps) => steps.front().map(Canvas::errbacks).unwrap_or_default(),
+            Canvas::Group(group) => {
+                let body = group.body.as_ref().map(Canvas::errbacks);
+                let own = group.link_error.iter();
+                own.chain(body.unwrap_or_default()).collect()
+            }
         }
     }
 
@@ -307,7 +324,7 @@ impl Canvas {
     /// Writes into each call what its task says of itself, where the sender knows it: the worker that launches
     /// a later step need not.
     pub(crate) fn settle(&mut self, tasks: &Tasks) {
-        self.each_call(&mut |call| {
+        self.every_call(&mut |call| {
             let options = call.options.take();
             let known = || tasks.find(&call.task).map(|def| def.options);
             let Some(options) = options.or_else(known) else {

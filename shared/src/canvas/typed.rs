@@ -11,7 +11,7 @@ use std::ops::BitOr;
 use serde_json::Value;
 
 use crate::failure::Failure;
-use crate::signature::{Call, Signature};
+use crate::signature::Signature;
 
 use super::Canvas;
 
@@ -135,7 +135,7 @@ impl<In, Out> Signature<In, Out> {
     /// are added later don't bear it.
     pub fn stamp(mut self, name: impl Into<String>, value: impl Into<Value>) -> Self {
         let (name, value) = (name.into(), value.into());
-        every_call(self.canvas_mut(), &mut |call| {
+        self.canvas_mut().every_call(&mut |call| {
             call.headers.insert(name.clone(), value.clone());
         });
         self
@@ -161,23 +161,6 @@ fn following<Prev: 'static, S: Step<Prev>>(step: S) -> Canvas {
 
 fn take_nothing(canvas: &mut Canvas) {
     canvas.first_calls(&mut |call| call.immutable = true);
-}
-
-/// Each call that anything in it may send, its callbacks and errbacks included.
-fn every_call(canvas: &mut Canvas, change: &mut dyn FnMut(&mut Call)) {
-    match canvas {
-        Canvas::Task(call) => {
-            change(call);
-            let more = call.link.iter_mut().chain(&mut call.link_error);
-            more.for_each(|canvas| every_call(canvas, change));
-        }
-        Canvas::Chain(steps) => steps.iter_mut().for_each(|step| every_call(step, change)),
-        Canvas::Group(group) => {
-            let parts = group.members.iter_mut().chain(&mut group.body);
-            let parts = parts.chain(&mut group.link).chain(&mut group.link_error);
-            parts.for_each(|part| every_call(part, change));
-        }
-    }
 }
 
 #[cfg(test)]

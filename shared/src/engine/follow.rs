@@ -206,7 +206,7 @@ impl Batch<'_> {
     ) -> Result<()> {
         self.record_unsent(message, step, State::Failure, failure)
             .await?;
-        let errbacks = canvas::write_all(step.errbacks().iter().cloned())?;
+        let errbacks = canvas::write_all(step.errbacks().into_iter().cloned())?;
         self.errbacks(message, &errbacks, failure).await?;
         self.end_here(message, State::Failure, failure).await
     }
@@ -244,7 +244,7 @@ impl Batch<'_> {
             let body = canvas::read(body.clone(), "the body of the chord")?;
             self.record_unsent(message, &body, state, failure).await?;
             if state == State::Failure {
-                let errbacks = canvas::write_all(body.errbacks().iter().cloned())?;
+                let errbacks = canvas::write_all(body.errbacks().into_iter().cloned())?;
                 self.errbacks(message, &errbacks, failure).await?;
             }
         }

@@ -11,9 +11,6 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::group::member_id;
 use crate::record::State;
 
-/// A group's members, in order. See [`AsyncResult::members`].
-pub type Members<T> = Vec<AsyncResult<T>>;
-
 impl<T> AsyncResult<T> {
     /// What was before it: of a chain the step before, of a chord's body the group, of what a task sent that
     /// task. None, if it was the first. Without the handle that the send gave, it is known when it has begun.
@@ -59,7 +56,7 @@ impl<T> AsyncResult<Vec<T>> {
     ///
     /// # Errors
     /// As [`completed`](AsyncResult::completed).
-    pub async fn members(&self) -> Result<Members<T>> {
+    pub async fn members(&self) -> Result<Vec<AsyncResult<T>>> {
         let size = self.size().await?.unwrap_or(0);
         let ids = (0..size).map(|index| member_id(&self.id, index));
         Ok(ids.map(|id| self.app.result_of(id)).collect())

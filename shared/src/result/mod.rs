@@ -17,7 +17,7 @@ use crate::ports::BoxFuture;
 use crate::record::{Record, State};
 
 pub use graph::{Graph, Node};
-pub use group::{Completed, Members};
+pub use group::Completed;
 
 /// A task that was sent: its id, and ways to ask after it. Celery's `AsyncResult`.
 ///
