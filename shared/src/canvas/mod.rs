@@ -366,6 +366,7 @@ impl Canvas {
                     body: group.body.map(write).transpose()?,
                     fails: group.fails,
                     part: None,
+                    check: None,
                 }));
                 Ok(Start {
                     message,

@@ -14,6 +14,7 @@ use crate::launch::{Launch, Origin, outgoing};
 use crate::message::{FanOut, Member, Message, Part};
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
 use crate::record::{self, State, field};
+use crate::watch;
 use crate::worker::Disposition;
 
 use super::follow::{Ending, Output};
@@ -21,7 +22,7 @@ use super::standing::{kept_for, unleased};
 use super::{Batch, Job};
 
 /// How many members one delivery sends: some fifty calls, well within any invocation.
-const PART: usize = 500;
+pub(super) const PART: usize = 500;
 /// Results of so many members are read to be carried along.
 const CARRIED_MEMBERS: u32 = 100;
 /// Results of so many bytes are carried along: SQS counts a message by 64 KB.
@@ -33,6 +34,9 @@ impl Batch<'_> {
     /// Sends the members of a group. Done again, it sends the same messages again.
     pub(super) async fn fan_out(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<Disposition> {
         let message = &job.message;
+        if let Some(opened) = fan_out.check {
+            return self.check(job, opened).await;
+        }
         if fan_out.part.is_none()
             && let Some(ended) = self.open(job, fan_out).await?
         {
@@ -77,6 +81,13 @@ impl Batch<'_> {
             when: When::Any(unleased(job)),
         };
         let store = &*self.worker.app().ports().store;
+        if fan_out.size() > 0 {
+            // Before all: whoever dies after this has left a group that is looked after.
+            let watched = watch::begin(&message.id, &fan_out.members, now);
+            for outcome in store.write_many(watched).await {
+                outcome?;
+            }
+        }
         let outcome = record::write(store, write, now).await?;
         Ok(match outcome {
             Outcome::Applied(_) => None,
@@ -90,61 +101,75 @@ impl Batch<'_> {
         let size = count_of(fan_out.size());
         let chunks = fan_out.members.chunks(PART).enumerate();
         let parts = chunks.map(|(place, members)| {
-            let mut part = job.message.clone();
-            part.link.clear();
-            part.link_error.clear();
-            part.chain.clear();
-            part.member = None;
-            part.fan_out = Some(Box::new(FanOut {
-                members: members.to_vec(),
-                body: None,
-                fails: fan_out.fails,
-                part: Some(Part {
-                    first: first + count_of(place * PART),
-                    size,
-                }),
-            }));
-            part
+            let first = first + count_of(place * PART);
+            let part = Part { first, size };
+            self.send_part(job, &job.message, members.to_vec(), part)
         });
-        let sent = parts.map(|part| async move {
-            let queue = match job.home.is_fifo() {
-                true => crate::ports::QueueName::new(crate::ports::QueueName::DEFAULT),
-                false => job.home.clone(),
-            };
-            let outgoing = outgoing(&part, &queue, self.now())?;
-            self.outbox.send(&queue, outgoing).await
-        });
-        try_join_all(sent).await.map(drop)
+        try_join_all(parts).await.map(drop)
+    }
+
+    /// Sends the message that sends these members of a group, whose own message it is made from.
+    pub(super) async fn send_part(
+        &self,
+        job: &Job<'_>,
+        group: &Message,
+        members: Vec<Value>,
+        part: Part,
+    ) -> Result<()> {
+        let fan_out = FanOut {
+            members,
+            body: None,
+            fails: fails_of(group),
+            part: Some(part),
+            check: None,
+        };
+        let part = Message {
+            link: Vec::new(),
+            link_error: Vec::new(),
+            chain: Vec::new(),
+            member: None,
+            fan_out: Some(Box::new(fan_out)),
+            ..group.clone()
+        };
+        let queue = match job.home.is_fifo() {
+            true => crate::ports::QueueName::new(crate::ports::QueueName::DEFAULT),
+            false => job.home.clone(),
+        };
+        let outgoing = outgoing(&part, &queue, self.now())?;
+        self.outbox.send(&queue, outgoing).await.map(drop)
     }
 
     async fn send_members(&self, message: &Message, fan_out: &FanOut) -> Result<()> {
         let first = fan_out.part.map_or(0, |part| part.first);
         let size = count_of(fan_out.size());
+        let sent = fan_out.members.iter().enumerate().map(|(place, member)| {
+            let place = place_in(message, first + count_of(place), size);
+            self.send_member(message, member, place)
+        });
+        try_join_all(sent).await.map(drop)
+    }
+
+    /// Sends what starts a member of a group.
+    pub(super) async fn send_member(
+        &self,
+        message: &Message,
+        member: &Value,
+        place: Member,
+    ) -> Result<()> {
         let input = match (&message.results_of, message.args.first()) {
             (Some(group), _) => Input::ResultsOf(group.clone()),
             (None, Some(value)) => Input::Value(value.clone()),
             (None, None) => Input::None,
         };
-        let sent = fan_out.members.iter().enumerate().map(|(place, member)| {
-            let index = first + count_of(place);
-            let id = member_id(&message.id, index);
-            let input = input.clone();
-            let launch = move |mut canvas: crate::canvas::Canvas| {
-                canvas.set_id(id);
-                Launch {
-                    input,
-                    member: Some(Member {
-                        group: message.id.clone(),
-                        index,
-                        size,
-                        fast: fan_out.fails == Fails::Fast,
-                    }),
-                    ..Launch::of(canvas, Origin::after(message))
-                }
-            };
-            self.launch(message, member, launch)
-        });
-        try_join_all(sent).await.map(drop)
+        let launch = move |mut canvas: crate::canvas::Canvas| {
+            canvas.set_id(member_id(&place.group, place.index));
+            Launch {
+                input,
+                member: Some(place),
+                ..Launch::of(canvas, Origin::after(message))
+            }
+        };
+        self.launch(message, member, launch).await
     }
 
     /// Counts a member that has ended, together with whoever is counted at the same moment; the last one
@@ -219,7 +244,7 @@ impl Batch<'_> {
     }
 
     /// Ends a group and does what follows. Done again, it does what follows again.
-    async fn complete(&self, id: &str, failed: bool) -> Result<()> {
+    pub(super) async fn complete(&self, id: &str, failed: bool) -> Result<()> {
         let app = self.worker.app();
         let Some(header) = app.group(id).await? else {
             tracing::error!(
@@ -309,7 +334,8 @@ impl Batch<'_> {
     fn chord_error(&self, member: &str, error: Option<Failure>) -> Failure {
         let error = error.unwrap_or_else(|| Failure {
             kind: "Unknown".to_owned(),
-            message: "its record isn't there any more".to_owned(),
+            message: "it left no error: its record isn't there any more, or it hasn't ended"
+                .to_owned(),
             causes: Vec::new(),
             retries: 0,
             at: self.now(),
@@ -346,6 +372,11 @@ impl Batch<'_> {
     /// be whole.
     pub(super) async fn reap_group(&self, job: &Job<'_>, failure: &Failure) -> Result<Disposition> {
         let (id, now) = (&job.message.id, self.now());
+        let fan_out = job.message.fan_out.as_ref();
+        if fan_out.is_some_and(|fan_out| fan_out.check.is_some()) {
+            // The next look makes up for it.
+            return Ok(Disposition::Done);
+        }
         let write = Write {
             key: Key::Result(id.clone()),
             op: Op::Update(vec![
@@ -393,6 +424,22 @@ impl Batch<'_> {
 /// Ids as an attribute.
 pub(super) fn list(ids: Vec<String>) -> Attribute {
     Attribute::List(ids.into_iter().map(Attribute::from).collect())
+}
+
+/// What the failure of one of its members does to the group.
+fn fails_of(message: &Message) -> Fails {
+    let fan_out = message.fan_out.as_ref();
+    fan_out.map(|fan_out| fan_out.fails).unwrap_or_default()
+}
+
+/// A place in the group that this is the message of.
+pub(super) fn place_in(message: &Message, index: u32, size: u32) -> Member {
+    Member {
+        group: message.id.clone(),
+        index,
+        size,
+        fast: fails_of(message) == Fails::Fast,
+    }
 }
 
 fn count_of(members: usize) -> u32 {

@@ -19,6 +19,7 @@
 //! handed back, to come again when it does.
 
 mod admit;
+mod check;
 mod claim;
 mod coalesce;
 mod company;
@@ -26,12 +27,14 @@ mod decide;
 mod finish;
 mod follow;
 mod group;
+mod lost;
 mod map;
 mod outage;
 mod reap;
 mod reroute;
 mod rules;
 mod run;
+mod stand;
 mod standing;
 #[cfg(test)]
 mod tests;

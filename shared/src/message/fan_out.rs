@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::canvas::{self, Fails, read};
+use crate::canvas::{self, Fails, GROUP, read};
 use crate::error::{Error, ErrorKind, Result};
+use crate::signature::Expires;
+use crate::time::Timestamp;
 
-use super::{FanOut, Fields, Member, Part};
+use super::{FanOut, Fields, Member, Message, Part};
 
 impl Fields {
     /// The group that the message is to send, if it is a group's.
@@ -39,11 +41,13 @@ impl Fields {
         }
         let fails = self.fails()?;
         let part = self.part()?;
+        let check = self.opened()?;
         Ok(Some(Box::new(FanOut {
             members,
             body,
             fails,
             part,
+            check,
         })))
     }
 
@@ -65,6 +69,14 @@ impl Fields {
             first: part.count("first")?.unwrap_or(0),
             size: part.count("size")?.unwrap_or(0),
         }))
+    }
+
+    fn opened(&mut self) -> Result<Option<Timestamp>> {
+        match self.moment("check")? {
+            None => Ok(None),
+            Some(Expires::At(opened)) => Ok(Some(opened)),
+            Some(Expires::After(_)) => Err(self.wrong("check", "an ISO 8601 date-time")),
+        }
     }
 
     pub(super) fn member(&mut self) -> Result<Option<Member>> {
@@ -114,6 +126,19 @@ impl Member {
 }
 
 impl FanOut {
+    /// The message that has a worker look at a group, which was opened within ten minutes of then.
+    pub(crate) fn check(group: &str, opened: Timestamp) -> Message {
+        let mut message = Message::new(group, GROUP);
+        message.fan_out = Some(Box::new(Self {
+            members: Vec::new(),
+            body: None,
+            fails: Fails::default(),
+            part: None,
+            check: Some(opened),
+        }));
+        message
+    }
+
     /// How many members the whole group has.
     pub(crate) fn size(&self) -> usize {
         match self.part {
@@ -137,6 +162,9 @@ impl FanOut {
         if let Some(part) = self.part {
             let part = json!({ "first": part.first, "size": part.size });
             map.insert("part".to_owned(), part);
+        }
+        if let Some(opened) = self.check {
+            map.insert("check".to_owned(), opened.to_string().into());
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Chains, groups and chords, as senders in other languages write them.
 
+mod stuck;
+
 use std::sync::Mutex;
 
 use super::*;
