@@ -148,19 +148,17 @@ impl App {
             path,
             queue,
             outgoing,
+            more,
         } = self.launch(Launch::of(canvas, origin))?;
-        match self
-            .inner
-            .ports
-            .queue
-            .send(&queue, vec![outgoing])
-            .await?
-            .pop()
-        {
-            Some(Ok(_)) => Ok(AsyncResult::after(self.clone(), id, path.into())),
-            Some(Err(error)) => Err(error),
-            None => Err(batches::unanswered()),
+        // One after the other: the first begins the group, and a sender that dies in between leaves one that
+        // is known to be incomplete.
+        for outgoing in std::iter::once(outgoing).chain(more) {
+            let sent = self.inner.ports.queue.send(&queue, vec![outgoing]).await?;
+            sent.into_iter()
+                .next()
+                .unwrap_or_else(|| Err(batches::unanswered()))?;
         }
+        Ok(AsyncResult::after(self.clone(), id, path.into()))
     }
 
     /// Sends many tasks, in as few calls as SQS allows: ten messages and 1 MiB each. One result for
@@ -179,9 +177,14 @@ impl App {
                     path,
                     queue,
                     outgoing,
-                }) => {
+                    more,
+                }) if more.is_empty() => {
                     ready.push((queue, outgoing, (place, id, path)));
                     results.push(None);
+                }
+                Ok(_) => {
+                    let what = "a group with more members than one message holds is sent on its own: by `send`";
+                    results.push(Some(Err(Error::new(ErrorKind::TooLarge, what))));
                 }
                 Err(error) => results.push(Some(Err(error))),
             }

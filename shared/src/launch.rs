@@ -61,6 +61,8 @@ pub(crate) struct Ready {
     pub(crate) path: Vec<String>,
     pub(crate) queue: QueueName,
     pub(crate) outgoing: Outgoing,
+    /// The members of a group that one message has no room for, to be sent after it.
+    pub(crate) more: Vec<Outgoing>,
 }
 
 impl Launch {
@@ -138,18 +140,27 @@ impl App {
             .queue
             .or(first_queue)
             .unwrap_or_else(|| QueueName::new(QueueName::DEFAULT));
-        let mut outgoing = outgoing(message, &queue, now)?;
-        if outgoing.size() > MESSAGE_BYTES {
-            return Err(limits::too_large(&message.task, outgoing.size()));
+        let mut sent = Vec::new();
+        for message in start.message.split(MESSAGE_BYTES)? {
+            let mut outgoing = outgoing(&message, &queue, now)?;
+            if outgoing.size() > MESSAGE_BYTES {
+                return Err(limits::too_large(&message.task, outgoing.size()));
+            }
+            if start.group.is_some() {
+                outgoing.group.clone_from(&start.group);
+            }
+            sent.push(outgoing);
         }
-        if start.group.is_some() {
-            outgoing.group = start.group;
-        }
+        let mut sent = sent.into_iter();
+        let Some(outgoing) = sent.next() else {
+            return Err(Error::new(ErrorKind::Encode, "there is nothing to send"));
+        };
         Ok(Ready {
             id,
             path,
             queue,
             outgoing,
+            more: sent.collect(),
         })
     }
 

@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::group::{Block, Counted, Header, chord_error, header_fields, member_id};
 use crate::launch::{Launch, Origin, outgoing};
-use crate::message::{FanOut, Member, Message, Part};
-use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
+use crate::message::{FanOut, Member, Message};
+use crate::ports::{Attribute, Change, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, State, field};
 use crate::worker::Disposition;
 
@@ -33,7 +33,8 @@ impl Batch<'_> {
     /// Sends the members of a group. Done again, it sends the same messages again.
     pub(super) async fn fan_out(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<Disposition> {
         let message = &job.message;
-        if fan_out.part.is_none()
+        // What begins with the first member begins the group.
+        if fan_out.first() == 0
             && let Some(ended) = self.open(job, fan_out).await?
         {
             self.after(message, ended).await?;
@@ -43,9 +44,9 @@ impl Batch<'_> {
         if size == 0 {
             self.complete(&message.id, false).await?;
         } else if fan_out.members.len() > PART {
-            self.send_parts(job, fan_out).await?;
+            self.send_parts(job).await?;
         } else {
-            self.send_members(message, fan_out).await?;
+            self.send_members(message).await?;
         }
         tracing::debug!(task_id = message.id, size, "sent a group");
         Ok(Disposition::Done)
@@ -84,41 +85,34 @@ impl Batch<'_> {
         })
     }
 
-    /// A large group is sent by several deliveries.
-    async fn send_parts(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<()> {
-        let first = fan_out.part.map_or(0, |part| part.first);
-        let size = count_of(fan_out.size());
-        let chunks = fan_out.members.chunks(PART).enumerate();
-        let parts = chunks.map(|(place, members)| {
-            let mut part = job.message.clone();
-            part.link.clear();
-            part.link_error.clear();
-            part.chain.clear();
-            part.member = None;
-            part.fan_out = Some(Box::new(FanOut {
-                members: members.to_vec(),
-                body: None,
-                fails: fan_out.fails,
-                part: Some(Part {
-                    first: first + count_of(place * PART),
-                    size,
-                }),
-            }));
-            part
+    /// A large group is sent by several deliveries: this one sends the first members, and messages for the
+    /// others.
+    async fn send_parts(&self, job: &Job<'_>) -> Result<()> {
+        let mut parts = job.message.split_by_count(PART).into_iter();
+        let first = parts.next();
+        let queue = match job.home.is_fifo() {
+            true => QueueName::new(QueueName::DEFAULT),
+            false => job.home.clone(),
+        };
+        let sent = parts.map(|part| {
+            let queue = &queue;
+            async move {
+                let outgoing = outgoing(&part, queue, self.now())?;
+                self.outbox.send(queue, outgoing).await
+            }
         });
-        let sent = parts.map(|part| async move {
-            let queue = match job.home.is_fifo() {
-                true => crate::ports::QueueName::new(crate::ports::QueueName::DEFAULT),
-                false => job.home.clone(),
-            };
-            let outgoing = outgoing(&part, &queue, self.now())?;
-            self.outbox.send(&queue, outgoing).await
-        });
-        try_join_all(sent).await.map(drop)
+        try_join_all(sent).await?;
+        match first {
+            Some(first) => self.send_members(&first).await,
+            None => Ok(()),
+        }
     }
 
-    async fn send_members(&self, message: &Message, fan_out: &FanOut) -> Result<()> {
-        let first = fan_out.part.map_or(0, |part| part.first);
+    async fn send_members(&self, message: &Message) -> Result<()> {
+        let Some(fan_out) = &message.fan_out else {
+            return Ok(());
+        };
+        let first = fan_out.first();
         let size = count_of(fan_out.size());
         let input = match (&message.results_of, message.args.first()) {
             (Some(group), _) => Input::ResultsOf(group.clone()),

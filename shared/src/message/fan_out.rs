@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::canvas::{self, Fails, read};
 use crate::error::{Error, ErrorKind, Result};
 
-use super::{FanOut, Fields, Member, Part};
+use super::{FanOut, Fields, Member, Message, Part};
 
 impl Fields {
     /// The group that the message is to send, if it is a group's.
@@ -113,11 +113,97 @@ impl Member {
     }
 }
 
+impl Message {
+    /// The message, or, of a group with more members than fit into so many bytes, several with some of them
+    /// each. The first begins the group: the others may come before it, late, or twice.
+    ///
+    /// # Errors
+    /// `Encode`, for what can't be written.
+    pub(crate) fn split(self, most: usize) -> Result<Vec<Self>> {
+        let Some(fan_out) = &self.fan_out else {
+            return Ok(vec![self]);
+        };
+        let lengths: Vec<usize> = fan_out
+            .members
+            .iter()
+            .map(|member| member.to_string().len() + 1)
+            .collect();
+        let head = self.part(0, 0).encode()?.len();
+        let room = most.saturating_sub(head).saturating_sub(ROOM);
+        if lengths.iter().sum::<usize>() <= room {
+            return Ok(vec![self]);
+        }
+        let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
+        for (place, length) in lengths.iter().enumerate() {
+            if bytes + length > room && place > first {
+                parts.push(self.part(first, place));
+                (first, bytes) = (place, 0);
+            }
+            bytes += length;
+        }
+        parts.push(self.part(first, lengths.len()));
+        Ok(parts)
+    }
+
+    /// The message with so many members at most, and others for the rest of them.
+    pub(crate) fn split_by_count(&self, most: usize) -> Vec<Self> {
+        let members = self
+            .fan_out
+            .as_ref()
+            .map_or(0, |fan_out| fan_out.members.len());
+        let firsts = (0..members).step_by(most);
+        firsts
+            .map(|first| self.part(first, members.min(first + most)))
+            .collect()
+    }
+
+    /// The message of some of its members. What follows the group is in that of the first.
+    fn part(&self, from: usize, to: usize) -> Self {
+        let mut part = Message {
+            fan_out: None,
+            ..self.clone()
+        };
+        let Some(whole) = &self.fan_out else {
+            return part;
+        };
+        if from > 0 {
+            (part.chain, part.link, part.link_error) = Default::default();
+            part.member = None;
+        }
+        part.fan_out = Some(Box::new(FanOut {
+            members: whole.members.get(from..to).unwrap_or_default().to_vec(),
+            body: whole.body.clone().filter(|_| from == 0),
+            fails: whole.fails,
+            part: Some(Part {
+                first: whole.first() + narrowed(from),
+                size: narrowed(whole.size()),
+            }),
+        }));
+        part
+    }
+}
+
+/// What the fields of a part may add to a message.
+const ROOM: usize = 1024;
+
+fn widened(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn narrowed(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 impl FanOut {
+    /// The place of its first member in the group.
+    pub(crate) fn first(&self) -> u32 {
+        self.part.map_or(0, |part| part.first)
+    }
+
     /// How many members the whole group has.
     pub(crate) fn size(&self) -> usize {
         match self.part {
-            Some(part) => usize::try_from(part.size).unwrap_or(usize::MAX),
+            Some(part) => widened(part.size),
             None => self.members.len(),
         }
     }
