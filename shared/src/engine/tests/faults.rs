@@ -175,3 +175,19 @@ async fn a_claim_that_stays_in_doubt_is_given_up() {
     assert_eq!(world.runs.count(), 1);
     assert!(world.messages("quarantine").is_empty(), "nobody died");
 }
+
+/// The memory store removes nothing by itself, as DynamoDB may for days.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_failed_leaves_nothing_in_place_of_an_expired_record() {
+    let world = world(&[Fault::None, Fault::None, Fault::Throttled]);
+    let body = json!({"id": "again", "task": "add", "args": [2, 3]}).to_string();
+    world.send_body("default", body.clone()).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    world.pass(86_400 * 15).await;
+    world.send_body("default", body).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    world.pass(6).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status("again").await, State::Success);
+    assert_eq!(world.runs.count(), 2);
+}
