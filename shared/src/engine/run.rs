@@ -16,7 +16,7 @@ use super::{Batch, Known, Rule};
 /// What a body ended with: its JSON, or its error.
 pub(super) type Outcome = Result<String, TaskError>;
 
-/// A run that begins this long after its invocation had to wait for others.
+/// A run that begins this long after its invocation, or later, had to wait: for others, or for its claim.
 const LATE: Duration = Duration::from_secs(1);
 
 impl Batch<'_> {
@@ -26,9 +26,9 @@ impl Batch<'_> {
         let left = self.stop_at().since(now);
         let own = message.time_limit.or(known.options().time_limit);
         let limit = own.map_or(left, |own| own.min(left));
-        // A fresh invocation would have given it this much, or nearly.
-        let fresh = self.stop_at().since(self.started);
-        let short = own.is_none() && left + LATE < fresh;
+        // A fresh invocation would have given it this much, or what it may take at most.
+        let fresh = self.stop_at().since(self.started).saturating_sub(LATE);
+        let short = limit < own.map_or(fresh, |own| own.min(fresh));
         let soft = message.soft_time_limit.or(known.options().soft_time_limit);
         let app = self.worker.app().inside_task(message.hops);
         let state = self.worker.state_map().clone();
