@@ -202,19 +202,7 @@ impl Batch<'_> {
         if !self.worker.keeps(Rule::AskAgainInDoubt) {
             return;
         }
-        // Due at once: no time is set, which another's clock might not have reached.
-        let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
-        let first = job.message.attempt == 0 && job.delivery.receive_count <= 1;
-        if self.singled_out(job) && job.alone && !first {
-            // What the claim has counted was no death.
-            changes.push(Change::Add(field::CRASHES.into(), -1));
-        }
-        let write = Write {
-            key: Key::Result(job.message.id.clone()),
-            op: Op::Update(changes),
-            when: fence(job),
-        };
-        match self.write_claim(write, true).await {
+        match self.write_release(job).await {
             Ok(Outcome::Applied(_)) => {
                 let (task_id, owner) = (&job.message.id, &job.owner);
                 tracing::warn!(task_id, owner, "gave its claim up");
@@ -224,6 +212,27 @@ impl Batch<'_> {
                 let task_id = &job.message.id;
                 tracing::warn!(task_id, %error, "its claim stands until its lease ends");
             }
+        }
+    }
+
+    async fn write_release(&self, job: &Job<'_>) -> Result<Outcome> {
+        // Due at once: no time is set, which another's clock might not have reached.
+        let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
+        let release = |changes: &[Change], when| Write {
+            key: Key::Result(job.message.id.clone()),
+            op: Op::Update(changes.to_vec()),
+            when,
+        };
+        if !(self.singled_out(job) && job.alone) {
+            return self.write_claim(release(&changes, fence(job)), true).await;
+        }
+        // What the claim has counted was no death. One that found nothing there has counted nothing.
+        let plain = release(&changes, fence(job));
+        changes.push(Change::Add(field::CRASHES.into(), -1));
+        let counted = When::All(vec![fence(job), When::Has(field::CRASHES.into())]);
+        match self.write_claim(release(&changes, counted), true).await? {
+            Outcome::Refused(_) => self.write_claim(plain, true).await,
+            released => Ok(released),
         }
     }
 

@@ -215,3 +215,27 @@ async fn a_claim_that_took_long_costs_a_task_with_a_limit_no_outcome() {
     assert_eq!(world.step("default").await, [Disposition::Done]);
     assert_eq!(world.status("s").await, State::Success);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_first_claim_in_quarantine_that_is_given_up_is_no_death() {
+    // There the batch's call is refused by the dead claim, and four more are done and never answered.
+    let mut answers = [Fault::AnswerLost; 7];
+    answers[..3].fill(Fault::None);
+    let world = world(&answers);
+    let id = world.send("slow", json!([2])).await;
+    world.die("default", Duration::from_secs(1)).await;
+    world.pass(95).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.step("quarantine").await, [Disposition::Returned]);
+    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
+    assert_eq!(world.item(&id)["crashes"].as_number(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_claim_that_is_given_up_has_counted_nothing() {
+    // Alone in its batch, in a deployment without quarantine: every claim but the first would count.
+    let world = world(&[Fault::AnswerLost; 5]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    assert!(!world.item(&id).contains_key("crashes"));
+}
