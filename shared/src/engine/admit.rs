@@ -109,7 +109,10 @@ impl Batch<'_> {
         };
         let failure = self.failure(job, "NotRegistered", error);
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
+            Standing::Mine => {
+                let runs = self.runs_so_far(job).await?;
+                self.dead_job(job, &failure, runs).await
+            }
             standing => self.refused(job, standing).await,
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::app::GUARD_FOR;
 use crate::checkpoint::{self, Checkpoints};
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::Message;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, Attempt, State, attempts, count, field};
 use crate::time::Timestamp;
@@ -52,9 +53,11 @@ pub(super) struct Claimed {
 
 impl Claimed {
     /// How often the body ran; the last claim of a task that is lost only gave it up.
-    pub(super) fn runs(&self, attempt: u32) -> u32 {
+    pub(super) fn runs(&self, message: &Message) -> u32 {
         let claims = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
-        let claims = claims.max(attempt.saturating_add(1));
+        // A generation may have ended before its attempt ran.
+        let earlier = message.attempt.saturating_sub(message.generation);
+        let claims = claims.max(earlier.saturating_add(1));
         claims - u32::from(self.worker_lost().is_some())
     }
 

@@ -31,7 +31,7 @@ impl Batch<'_> {
             return Ok(Disposition::Done);
         }
         let verdict = self.sendable(job, verdict);
-        let (fenced, runs) = (claimed.fenced, claimed.runs(job.message.attempt));
+        let (fenced, runs) = (claimed.fenced, claimed.runs(&job.message));
         if matches!(verdict, Verdict::Retry { .. }) && !self.worker.keeps(Rule::RecordRetryFirst) {
             let write = self.finish_write(known, claimed, &verdict);
             let disposition = self.follow(job, verdict, runs).await?;

@@ -314,7 +314,10 @@ impl<'a> Batch<'a> {
     async fn too_large(&self, job: &Job<'_>, error: &Error) -> Result<Disposition> {
         let failure = self.failure(job, "TooLarge", error.to_string());
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
+            Standing::Mine => {
+                let runs = self.runs_so_far(job).await?;
+                self.dead_job(job, &failure, runs).await
+            }
             standing => self.refused(job, standing).await,
         }
     }

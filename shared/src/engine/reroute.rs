@@ -119,6 +119,13 @@ impl Batch<'_> {
         Ok(Disposition::Done)
     }
 
+    /// How often the body ran before its task was given up, as its record knows.
+    pub(super) async fn runs_so_far(&self, job: &Job<'_>) -> Result<u32> {
+        let key = Key::Result(job.message.id.clone());
+        let item = self.worker.app().ports().store.get(&key).await?;
+        Ok(item.as_ref().map_or(0, runs))
+    }
+
     /// What follows from a final state, once more: whoever recorded it may have died before.
     pub(super) async fn follow_again(&self, job: &Job<'_>, item: &Item) -> Result<Disposition> {
         if !self.worker.keeps(Rule::FollowAgain) {
@@ -208,8 +215,9 @@ pub(super) fn undelivered_event(delivery: &Delivery) -> Option<String> {
 /// How often the body ran, as its record knows.
 pub(super) fn runs(item: &Item) -> u32 {
     let kept = u32::try_from(attempts(item).len()).unwrap_or(u32::MAX);
-    // Only the last ten are kept.
-    kept.max(count(item, field::ATTEMPT))
+    // Only the last ten are kept. A generation may have ended before its attempt ran.
+    let attempt = count(item, field::ATTEMPT);
+    kept.max(attempt.saturating_sub(count(item, field::GENERATION)))
 }
 
 /// Text that SQS takes as an attribute: not empty, no control characters, of reasonable length.
