@@ -25,6 +25,7 @@ pub(crate) mod field {
     pub(crate) const GENERATION: &str = "generation";
     pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const MESSAGE: &str = "message";
+    pub(crate) const MESSAGE_ID: &str = "message_id";
     pub(crate) const OWNER: &str = "owner";
     pub(crate) const PARENT_ID: &str = "parent_id";
     pub(crate) const QUEUE: &str = "queue";

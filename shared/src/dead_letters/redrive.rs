@@ -276,6 +276,7 @@ fn new_generation(
         Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
         Change::Remove(field::FINISHED_AT.into()),
         Change::Remove(field::MESSAGE.into()),
+        Change::Remove(field::MESSAGE_ID.into()),
         // Its deaths were those of another life.
         Change::Remove(field::CRASHES.into()),
     ];

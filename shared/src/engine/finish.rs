@@ -139,6 +139,9 @@ impl Batch<'_> {
                 if let Some(message) = kept_message(job) {
                     set(field::MESSAGE, message);
                 }
+                if dead {
+                    set(field::MESSAGE_ID, job.delivery.message_id.as_str().into());
+                }
                 now + expires
             }
             Verdict::Ignored => {

@@ -8,7 +8,8 @@ use crate::dead_letters::attribute;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::ports::{
-    BATCH_BYTES, Change, Delivery, Item, Key, MAX_HIDE, Op, Outgoing, QueueName, When, Write,
+    Attribute, BATCH_BYTES, Change, Delivery, Item, Key, MAX_HIDE, Op, Outgoing, QueueName, When,
+    Write,
 };
 use crate::record::{State, attempts, count, failure, field, status};
 use crate::time::Timestamp;
@@ -136,8 +137,7 @@ impl Batch<'_> {
         }
         let error = item.get(field::ERROR).and_then(failure);
         match error.filter(|error| DEAD.contains(&error.kind.as_str())) {
-            // Another copy, delivered for the first time, has nothing to make good.
-            Some(error) if job.delivery.receive_count > 1 => {
+            Some(error) if ended_with(item, job.delivery) => {
                 let lost = error.kind == "WorkerLost";
                 self.dead_job(job, &error, runs(item).saturating_sub(lost.into()))
                     .await
@@ -210,6 +210,14 @@ pub(super) fn undelivered_event(delivery: &Delivery) -> Option<String> {
     Some(format!(
         "EventBridge could not deliver it from {rule} to {target}: {code}: {why}"
     ))
+}
+
+/// Whether it was this message that the task ended with, so that its dead letter may still be missing. Another
+/// message of the same task has nothing to make good. Counts of receives tell them apart badly: SQS's are
+/// approximate.
+fn ended_with(item: &Item, delivery: &Delivery) -> bool {
+    let ended_with = item.get(field::MESSAGE_ID).and_then(Attribute::as_text);
+    ended_with == Some(&*delivery.message_id)
 }
 
 /// How often the body ran, as its record knows.

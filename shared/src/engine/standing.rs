@@ -202,6 +202,10 @@ impl Batch<'_> {
             Change::Set(field::TTL.into(), (now + expires).as_secs().into()),
             Change::Remove(field::DUE_AT.into()),
         ];
+        if dead {
+            let message_id = job.delivery.message_id.as_str();
+            changes.push(Change::Set(field::MESSAGE_ID.into(), message_id.into()));
+        }
         if let Some(kept) = kept_message(job) {
             changes.push(Change::Set(field::MESSAGE.into(), kept));
         }
