@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{Branch, reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, Ports, Store, When, Write};
@@ -330,7 +331,10 @@ pub(crate) async fn write(store: &dyn Store, write: Write, now: Timestamp) -> Re
     match &outcome {
         Outcome::Refused(Some(old)) if is_expired(old, now) && without_item(&write.when) => {
             match store.write(anew(write, now)).await? {
-                Outcome::Applied(_) => Ok(Outcome::Applied(None)),
+                Outcome::Applied(_) => {
+                    reached(Branch::ReplacesExpired);
+                    Ok(Outcome::Applied(None))
+                }
                 refused => Ok(refused),
             }
         }

@@ -11,13 +11,13 @@ use crate::checkpoint::{self, Checkpoints};
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
-use crate::record::{self, Attempt, State, attempts, count, field};
+use crate::record::{Attempt, State, attempts, count, field};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::finish::fence;
 use super::standing::{Standing, abandoned, unleased};
-use super::{Batch, Job, Known, LEASE_GRACE, Rule};
+use super::{Batch, Branch, Job, Known, LEASE_GRACE, Rule, reached};
 
 /// How many deaths of its own a message is allowed.
 const DEATHS: u32 = 3;
@@ -80,6 +80,7 @@ impl Batch<'_> {
         // A second delivery may come of a death, which only a claim brings to light.
         let quarantined = job.delivery.queue.as_str() == QueueName::QUARANTINE;
         if known.options().idempotent && job.delivery.receive_count <= 1 && !quarantined {
+            reached(Branch::Unclaimed);
             let attempts = vec![attempt];
             return Ok(Claim::Mine(Claimed {
                 started_at,
@@ -142,7 +143,10 @@ impl Batch<'_> {
             own,
             job.delivery.queue.is_fifo(),
         ) {
-            (Standing::Mine, Some(own), _) => Ok(Claim::Mine(own)),
+            (Standing::Mine, Some(own), _) => {
+                reached(Branch::OwnClaim);
+                Ok(Claim::Mine(own))
+            }
             (
                 Standing::Newer {
                     attempt,
@@ -165,7 +169,10 @@ impl Batch<'_> {
     fn checkpoints(&self, job: &Job<'_>, old: Option<&Item>) -> Arc<Checkpoints> {
         let claimed = checkpoint::Claimed {
             key: Key::Result(job.message.id.clone()),
-            fence: fence(job),
+            fence: match self.worker.keeps(Rule::FenceCheckpoints) {
+                true => fence(job),
+                false => When::Present,
+            },
             until: self.stop_at(),
         };
         let values = old.map(checkpoint::of).unwrap_or_default();
@@ -185,16 +192,17 @@ impl Batch<'_> {
         const TRIES: u32 = 4;
         let ports = self.worker.app().ports();
         let mut pause = Duration::from_millis(25);
-        let mut outcome = record::write(&*ports.store, write.clone(), self.now()).await;
+        let mut outcome = self.write_record(write.clone()).await;
         for _ in 1..TRIES {
             match &outcome {
                 Err(error) if error.is_retryable() && (doubtful || self.in_doubt(error)) => {}
                 _ => break,
             }
             doubtful = true;
+            reached(Branch::AsksAgain);
             ports.clock.sleep(pause).await;
             pause *= 4;
-            outcome = record::write(&*ports.store, write.clone(), self.now()).await;
+            outcome = self.write_record(write.clone()).await;
         }
         outcome
     }
@@ -207,6 +215,7 @@ impl Batch<'_> {
         }
         match self.write_release(job).await {
             Ok(Outcome::Applied(_)) => {
+                reached(Branch::Released);
                 let (task_id, owner) = (&job.message.id, &job.owner);
                 tracing::warn!(task_id, owner, "gave its claim up");
             }

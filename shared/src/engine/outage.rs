@@ -15,7 +15,7 @@ use crate::id;
 use crate::ports::{Delivery, MAX_DELAY, Outgoing};
 use crate::worker::Disposition;
 
-use super::{Batch, Job};
+use super::{Batch, Branch, Job, reached};
 
 /// How often a message was received before it was sent anew, and its first MessageId.
 const RECEIVES: &str = "sedano-receives";
@@ -75,6 +75,7 @@ impl Batch<'_> {
         let (message_id, task_id) = (&job.delivery.message_id, &job.message.id);
         match sent {
             Ok(_) => {
+                reached(Branch::SentAnew);
                 tracing::warn!(message_id, task_id, %error, "sent anew, to outlast an outage");
                 Ok(Disposition::Done)
             }

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::standing::kept_message;
-use super::{Batch, Job, Rule};
+use super::{Batch, Branch, Job, Rule, reached};
 
 /// Failures whose message goes to the dead-letter queue.
 pub(crate) const DEAD: [&str; 5] = [
@@ -129,6 +129,7 @@ impl Batch<'_> {
 
     /// What follows from a final state, once more: whoever recorded it may have died before.
     pub(super) async fn follow_again(&self, job: &Job<'_>, item: &Item) -> Result<Disposition> {
+        reached(Branch::Final);
         if !self.worker.keeps(Rule::FollowAgain) {
             return Ok(Disposition::Done);
         }
@@ -138,6 +139,7 @@ impl Batch<'_> {
         let error = item.get(field::ERROR).and_then(failure);
         match error.filter(|error| DEAD.contains(&error.kind.as_str())) {
             Some(error) if ended_with(item, job.delivery) => {
+                reached(Branch::LetterMadeGood);
                 let lost = error.kind == "WorkerLost";
                 self.dead_job(job, &error, runs(item).saturating_sub(lost.into()))
                     .await
@@ -151,6 +153,7 @@ impl Batch<'_> {
         let Some(message) = kept_message(job) else {
             return Ok(());
         };
+        reached(Branch::RevokedMessageKept);
         let revoked = When::Eq(field::STATUS.into(), State::Revoked.into());
         let write = Write {
             key: Key::Result(job.message.id.clone()),

@@ -11,7 +11,7 @@ use crate::context::Context;
 use crate::failure::{Panicked, TaskError, TimeLimit};
 
 use super::claim::Claimed;
-use super::{Batch, Known, Rule};
+use super::{Batch, Branch, Known, Rule, reached};
 
 /// What a body ended with: its JSON, or its error.
 pub(super) type Outcome = Result<String, TaskError>;
@@ -45,13 +45,22 @@ impl Batch<'_> {
         let body = known
             .def
             .run(&context, message.args.clone(), message.kwargs.clone());
+        let body = async {
+            match self.worker.keeps(Rule::ContainPanics) {
+                true => caught(body).await,
+                false => body.await,
+            }
+        };
         let clock = &self.worker.app().ports().clock;
         tokio::select! {
             biased;
-            outcome = caught(body) => outcome,
-            () = clock.sleep(limit) => Err(match short {
-                true => TaskError::cut_short(),
-                false => TimeLimit(limit).into(),
+            outcome = body => outcome,
+            () = clock.sleep(limit), if self.worker.keeps(Rule::StopAtLimit) => Err(if short {
+                reached(Branch::CutShort);
+                TaskError::cut_short()
+            } else {
+                reached(Branch::StoppedAtLimit);
+                TimeLimit(limit).into()
             }),
         }
     }
@@ -65,7 +74,10 @@ async fn caught(body: impl Future<Output = Outcome>) -> Outcome {
         // After a panic the body is never polled again, so nobody sees it half done.
         match catch_unwind(AssertUnwindSafe(|| body.poll(context))) {
             Ok(polled) => polled,
-            Err(panic) => Poll::Ready(Err(Panicked(panic_text(&*panic)).into())),
+            Err(panic) => {
+                reached(Branch::Panicked);
+                Poll::Ready(Err(Panicked(panic_text(&*panic)).into()))
+            }
         }
     })
     .await

@@ -160,28 +160,27 @@ async fn a_claim_in_quarantine_whose_answer_was_lost_is_no_death() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_claim_hands_the_message_back_soon() {
-    let world = world(&[Fault::Throttled]);
-    let id = world.send("add", json!([2, 3])).await;
-    assert_eq!(world.step("default").await, [Disposition::Returned]);
-    assert_eq!(world.runs.count(), 0);
-    world.pass(6).await;
+async fn a_first_claim_in_quarantine_that_is_given_up_is_no_death() {
+    // There the batch's call is refused by the dead claim, and four more are done and never answered.
+    let mut answers = [Fault::AnswerLost; 7];
+    answers[..3].fill(Fault::None);
+    let world = world(&answers);
+    let id = world.send("slow", json!([2])).await;
+    world.die("default", Duration::from_secs(1)).await;
+    world.pass(95).await;
     assert_eq!(world.step("default").await, [Disposition::Done]);
-    assert_eq!(world.status(&id).await, State::Success);
+    assert_eq!(world.step("quarantine").await, [Disposition::Returned]);
+    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
+    assert_eq!(world.item(&id)["crashes"].as_number(), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_claim_that_stays_in_doubt_is_given_up() {
-    // The batch's call and four more: each was done, none was answered.
+async fn a_first_claim_that_is_given_up_has_counted_nothing() {
+    // Alone in its batch, in a deployment without quarantine: every claim but the first would count.
     let world = world(&[Fault::AnswerLost; 5]);
     let id = world.send("add", json!([2, 3])).await;
     assert_eq!(world.step("default").await, [Disposition::Returned]);
-    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
-    world.pass(6).await;
-    assert_eq!(world.step("default").await, [Disposition::Done]);
-    assert_eq!(world.status(&id).await, State::Success);
-    assert_eq!(world.runs.count(), 1);
-    assert!(world.messages("quarantine").is_empty(), "nobody died");
+    assert!(!world.item(&id).contains_key("crashes"));
 }
 
 /// The memory store removes nothing by itself, as DynamoDB may for days.
@@ -217,25 +216,26 @@ async fn a_claim_that_took_long_costs_a_task_with_a_limit_no_outcome() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_claim_in_quarantine_that_is_given_up_is_no_death() {
-    // There the batch's call is refused by the dead claim, and four more are done and never answered.
-    let mut answers = [Fault::AnswerLost; 7];
-    answers[..3].fill(Fault::None);
-    let world = world(&answers);
-    let id = world.send("slow", json!([2])).await;
-    world.die("default", Duration::from_secs(1)).await;
-    world.pass(95).await;
+async fn a_throttled_claim_hands_the_message_back_soon() {
+    let world = world(&[Fault::Throttled]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    assert_eq!(world.runs.count(), 0);
+    world.pass(6).await;
     assert_eq!(world.step("default").await, [Disposition::Done]);
-    assert_eq!(world.step("quarantine").await, [Disposition::Returned]);
-    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
-    assert_eq!(world.item(&id)["crashes"].as_number(), Some(0));
+    assert_eq!(world.status(&id).await, State::Success);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_first_claim_that_is_given_up_has_counted_nothing() {
-    // Alone in its batch, in a deployment without quarantine: every claim but the first would count.
+async fn a_claim_that_stays_in_doubt_is_given_up() {
+    // The batch's call and four more: each was done, none was answered.
     let world = world(&[Fault::AnswerLost; 5]);
     let id = world.send("add", json!([2, 3])).await;
     assert_eq!(world.step("default").await, [Disposition::Returned]);
-    assert!(!world.item(&id).contains_key("crashes"));
+    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
+    world.pass(6).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status(&id).await, State::Success);
+    assert_eq!(world.runs.count(), 1);
+    assert!(world.messages("quarantine").is_empty(), "nobody died");
 }
