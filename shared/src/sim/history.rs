@@ -189,8 +189,8 @@ pub(super) struct History {
     pub(super) stepped: Vec<Stepped>,
     /// Messages given out and not handed back.
     pub(super) out: BTreeSet<String>,
-    /// Tasks (what can't be decoded: messages) that came again though nobody handed them back, or whose dead
-    /// letter may have been sent without an answer.
+    /// Tasks (what can't be decoded: messages) that came again though nobody handed them back, or of which
+    /// something may have been sent without an answer.
     pub(super) repeated: BTreeSet<String>,
     /// From when on nothing goes wrong any more.
     pub(super) calm_from: Timestamp,

@@ -123,7 +123,7 @@ impl Queue for SimQueue {
     async fn send(&self, queue: &QueueName, batch: Vec<Outgoing>) -> Result<Vec<Result<Sent>>> {
         let failing = self.failing(batch.len());
         let (shared, by) = (self.0.shared.clone(), self.0.caller());
-        let letters = queue.is_dead_letters().then(|| batch.clone());
+        let sent = batch.clone();
         let request = Request::Send(queue.clone(), batch);
         let apply = move |request: &Request| match request {
             Request::Send(queue, batch) => {
@@ -132,13 +132,14 @@ impl Queue for SimQueue {
             _ => Ok(Vec::new()),
         };
         let answer = self.0.call(request, apply).await;
-        let doubtful = answer
+        let unanswered = answer
             .as_ref()
             .map_or(true, |each| each.iter().any(Result::is_err));
-        for letter in letters.into_iter().flatten().filter(|_| doubtful) {
-            let message_id = letter.attributes.get(attribute::MESSAGE_ID);
+        let doubtful = unanswered && matches!(self.0.caller(), Caller::Invocation(_));
+        for message in sent.iter().filter(|_| doubtful) {
+            let message_id = message.attributes.get(attribute::MESSAGE_ID);
             let message_id = message_id.map_or("", String::as_str);
-            let task = said(&letter.body, message_id, Timestamp::default());
+            let task = said(&message.body, message_id, Timestamp::default());
             let id = task.map_or_else(|| message_id.to_owned(), |task| task.id);
             self.0.shared.history().repeated.insert(id);
         }
