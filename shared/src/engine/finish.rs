@@ -1,7 +1,7 @@
 //! The end of a run: a write fenced by the claim, then what follows from it.
 
 use crate::app::whole_seconds;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::failure::shortened;
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
@@ -12,7 +12,7 @@ use crate::worker::Disposition;
 use super::claim::Claimed;
 use super::decide::Verdict;
 use super::standing::{Standing, kept_for, kept_message, unleased};
-use super::{Batch, Job, Known, Rule};
+use super::{Batch, Branch, Job, Known, Rule, reached};
 
 impl Batch<'_> {
     pub(super) async fn finish(
@@ -31,7 +31,7 @@ impl Batch<'_> {
             return Ok(Disposition::Done);
         }
         let verdict = self.sendable(job, verdict);
-        let (fenced, runs) = (claimed.fenced, claimed.runs(job.message.attempt));
+        let (fenced, runs) = (claimed.fenced, claimed.runs(&job.message));
         if matches!(verdict, Verdict::Retry { .. }) && !self.worker.keeps(Rule::RecordRetryFirst) {
             let write = self.finish_write(known, claimed, &verdict);
             let disposition = self.follow(job, verdict, runs).await?;
@@ -74,6 +74,12 @@ impl Batch<'_> {
     /// the body again.
     async fn record(&self, write: &Write) -> Result<Outcome> {
         let first = self.finishes.soon(write.clone()).await;
+        if !self.worker.keeps(Rule::InsistOnFinish) {
+            return first;
+        }
+        if first.as_ref().is_err_and(Error::is_retryable) {
+            reached(Branch::InsistsOnFinish);
+        }
         let ports = self.worker.app().ports();
         record::insist(ports, write, first, self.invocation.deadline).await
     }
@@ -138,6 +144,9 @@ impl Batch<'_> {
                 set(field::FINISHED_AT, now.into());
                 if let Some(message) = kept_message(job) {
                     set(field::MESSAGE, message);
+                }
+                if dead {
+                    set(field::MESSAGE_ID, job.delivery.message_id.as_str().into());
                 }
                 now + expires
             }
@@ -204,6 +213,7 @@ impl Batch<'_> {
             Outcome::Refused(Some(old)) => Some(old),
             // A batch doesn't always tell: ask.
             Outcome::Refused(None) => {
+                reached(Branch::AsksForRecord);
                 let key = Key::Result(job.message.id.clone());
                 self.worker.app().ports().store.get(&key).await?
             }
@@ -213,6 +223,7 @@ impl Batch<'_> {
             return Ok(Settled::Lost(Standing::Held { until: self.now() }));
         };
         if !fenced && is_expired(&old, self.now()) {
+            reached(Branch::FinishesExpired);
             let anew = anew(write, self.now());
             return match self.worker.app().ports().store.write(anew).await? {
                 Outcome::Applied(_) => Ok(Settled::Recorded),
@@ -223,10 +234,10 @@ impl Batch<'_> {
         let owner = old.get(field::OWNER).and_then(Attribute::as_text);
         let mine = owner == Some(&job.owner) && crate::record::status(&old) == Some(wrote);
         if mine {
+            reached(Branch::OwnFinish);
             return Ok(Settled::Recorded);
         }
-        let standing = Standing::of(&old, job, self.now());
-        match standing {
+        match self.stands(&old, job) {
             // Its own claim: the finish itself was not applied. Never so, unless the store is wrong.
             Standing::Mine if fenced => Ok(Settled::Lost(Standing::Held { until: self.now() })),
             standing => Ok(Settled::Lost(standing)),

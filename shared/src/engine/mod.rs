@@ -19,6 +19,7 @@
 //! handed back, to come again when it does.
 
 mod admit;
+mod branches;
 mod claim;
 mod coalesce;
 mod company;
@@ -50,6 +51,12 @@ use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
 
 use admit::Admission;
+#[cfg_attr(
+    not(feature = "sim"),
+    expect(unreachable_pub, reason = "public where there is a simulation")
+)]
+pub use branches::Branch;
+pub(crate) use branches::reached;
 use claim::Claim;
 use coalesce::{Hides, Outbox, Writes};
 use company::{Company, Seat};
@@ -230,6 +237,9 @@ impl<'a> Batch<'a> {
             return;
         };
         let pause = until.since(self.now());
+        if !rest.is_empty() {
+            reached(Branch::GroupHandedBack);
+        }
         let hidden = rest.iter().map(|(_, delivery)| self.hide(delivery, pause));
         for result in join_all(hidden).await {
             if let Err(error) = result {
@@ -265,7 +275,9 @@ impl<'a> Batch<'a> {
         let message = match Message::decode(&delivery.body, &delivery.message_id, delivery.sent_at)
         {
             Ok(message) => message,
+            Err(_) if !self.worker.keeps(Rule::KeepUndecodable) => return Ok(Disposition::Done),
             Err(error) => {
+                reached(Branch::Undecodable);
                 return self.dead_body(delivery, &error).await;
             }
         };
@@ -314,7 +326,10 @@ impl<'a> Batch<'a> {
     async fn too_large(&self, job: &Job<'_>, error: &Error) -> Result<Disposition> {
         let failure = self.failure(job, "TooLarge", error.to_string());
         match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => self.dead_job(job, &failure, job.message.attempt).await,
+            Standing::Mine => {
+                let runs = self.runs_so_far(job).await?;
+                self.dead_job(job, &failure, runs).await
+            }
             standing => self.refused(job, standing).await,
         }
     }
@@ -331,6 +346,7 @@ impl<'a> Batch<'a> {
                 Claim::Mine(claimed) => return self.carry_out(&known, claimed).await,
                 Claim::Over(disposition) => return Ok(disposition),
                 Claim::Suspect => {
+                    reached(Branch::Suspect);
                     seat.be_alone().await;
                     job.alone = seat.is_alone();
                 }
@@ -340,6 +356,7 @@ impl<'a> Batch<'a> {
                     retries,
                     due_at,
                 } => {
+                    reached(Branch::Adopted);
                     job.message.attempt = attempt;
                     job.message.retries = retries;
                     job.message.eta = due_at;
@@ -350,7 +367,10 @@ impl<'a> Batch<'a> {
 
     async fn carry_out(&self, known: &Known<'_>, claimed: claim::Claimed) -> Result<Disposition> {
         let verdict = match claimed.worker_lost() {
-            Some(error) => Verdict::lost(known, &error, self.now()),
+            Some(error) => {
+                reached(Branch::WorkerLost);
+                Verdict::lost(known, &error, self.now())
+            }
             None => {
                 let outcome = self.run(known, &claimed).await;
                 // Error types and `retry_if` are user code too.

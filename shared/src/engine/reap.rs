@@ -10,7 +10,7 @@ use crate::worker::Disposition;
 
 use super::reroute::{runs, undelivered_event};
 use super::standing::Standing;
-use super::{Batch, Job};
+use super::{Batch, Branch, Job, Rule, reached};
 
 impl Batch<'_> {
     /// Gives the task up, unless somebody has run it to an end, runs it, or will run a later attempt.
@@ -27,8 +27,13 @@ impl Batch<'_> {
             job.message.retries = count(item, field::RETRIES);
         }
         let failure = self.failure(job, "Undelivered", given_up(job, known.as_ref()));
-        match self.record_unstarted(job, State::Failure, &failure).await? {
+        let recorded = match self.worker.keeps(Rule::RecordUndelivered) {
+            true => self.record_unstarted(job, State::Failure, &failure).await?,
+            false => Standing::Mine,
+        };
+        match recorded {
             Standing::Mine => {
+                reached(Branch::Reaped);
                 let runs = known.as_ref().map_or(0, runs);
                 self.dead_job(job, &failure, runs).await
             }
@@ -37,7 +42,10 @@ impl Batch<'_> {
                 self.hide(job.delivery, Duration::from_secs(1)).await?;
                 Ok(Disposition::Returned)
             }
-            standing => self.refused(job, standing).await,
+            standing => {
+                reached(Branch::ReapedInVain);
+                self.refused(job, standing).await
+            }
         }
     }
 }
