@@ -85,8 +85,8 @@ def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict:
 _Loader.add_multi_constructor("!", _long_form)
 
 
-def template() -> dict:
-    return yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+def template(path: Path = ROOT / "template.yaml") -> dict:
+    return yaml.load(path.read_text(), _Loader)
 
 
 def statements(role: dict) -> Iterator[tuple[list[str], list]]:

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::batches;
 use crate::canvas::Canvas;
 use crate::config::Config;
+use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::launch::{Launch, Origin, Ready};
@@ -44,6 +45,9 @@ struct Inner {
     ports: Ports,
     config: Config,
     tasks: Tasks,
+    /// A rule of the protocol that the simulation has switched off.
+    #[cfg(feature = "sim")]
+    without: Option<Rule>,
 }
 
 impl std::fmt::Debug for App {
@@ -66,6 +70,8 @@ impl App {
                 ports,
                 config,
                 tasks: Tasks::default(),
+                #[cfg(feature = "sim")]
+                without: None,
             }),
             in_task: None,
         }
@@ -121,6 +127,29 @@ impl App {
 
     pub(crate) fn now(&self) -> Timestamp {
         self.inner.ports.clock.now()
+    }
+
+    /// Whether the protocol's rule holds. Everywhere but in the simulation, always.
+    #[cfg(not(feature = "sim"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "it has something to say in the simulation"
+    )]
+    pub(crate) fn keeps(&self, _: Rule) -> bool {
+        true
+    }
+
+    /// Whether the protocol's rule holds. Everywhere but in the simulation, always.
+    #[cfg(feature = "sim")]
+    pub(crate) fn keeps(&self, rule: Rule) -> bool {
+        self.inner.without != Some(rule)
+    }
+
+    /// The application without one of the protocol's rules.
+    #[cfg(feature = "sim")]
+    pub(crate) fn without(mut self, rule: Option<Rule>) -> Self {
+        Arc::make_mut(&mut self.inner).without = rule;
+        self
     }
 
     /// Sends a task; the answer is a handle on its result. Once this returns `Ok`, the task will reach

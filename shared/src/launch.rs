@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::canvas::{Canvas, Input};
 use crate::config::Config;
+use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
 use crate::limits::{self, MESSAGE_BYTES, whole_seconds};
@@ -128,7 +129,7 @@ impl App {
         message.parent_id = message.parent_id.take().or(origin.parent_id);
         message.trace = message.trace.take().or(origin.trace);
         message.hops = message.hops.max(origin.hops).max(self.hops());
-        if message.hops > MAX_HOPS {
+        if message.hops > MAX_HOPS && self.keeps(Rule::CapHops) {
             let what = format!(
                 "`{}` is {} sends away from its first task; {MAX_HOPS} are allowed: \
                                 is it sending itself?",
