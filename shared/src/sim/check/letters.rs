@@ -126,7 +126,10 @@ impl<'a> Judge<'a> {
 
     fn none_missing(&mut self) {
         let history = self.history;
-        for (id, steps) in &history.steps {
+        let tasks = history.sent.iter().filter_map(|sent| sent.task.as_ref());
+        let sent: BTreeSet<&String> = tasks.map(|task| &task.id).collect();
+        // A step that was never sent ends with the failure of the one before it, and has no message.
+        for (id, steps) in history.steps.iter().filter(|(id, _)| sent.contains(id)) {
             // What was redriven since has none any more.
             let lives = steps.iter().map(|step| step.generation).max();
             let last = self.deaths(id).pop();
