@@ -22,6 +22,7 @@ _SINGLE = {
     "AmazonSQS.ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "AmazonSQS.GetQueueAttributes": "sqs:GetQueueAttributes",
     "DynamoDB_20120810.GetItem": "dynamodb:GetItem",
+    "DynamoDB_20120810.BatchGetItem": "dynamodb:BatchGetItem",
     "DynamoDB_20120810.PutItem": "dynamodb:PutItem",
     "DynamoDB_20120810.UpdateItem": "dynamodb:UpdateItem",
     "DynamoDB_20120810.DeleteItem": "dynamodb:DeleteItem",
@@ -50,6 +51,8 @@ def needed(operation: str, request: dict) -> set[tuple[str, str]]:
         return {_statement(statement["Statement"]) for statement in statements}
     if operation not in _SINGLE:
         raise LookupError(f"{operation}: say in tests/rights.py which right this operation needs")
+    if "RequestItems" in request:
+        return {(_SINGLE[operation], table) for table in request["RequestItems"]}
     resource = request.get("QueueUrl", "").rsplit("/", 1)[-1] or request.get("TableName", "*")
     return {(_SINGLE[operation], resource)}
 
