@@ -216,8 +216,6 @@ fn begin(shared: &Shared, queue: &QueueName, deliveries: &[Delivery], timeout: D
             history.repeated.insert(id.clone());
         }
         let Some(task) = task else { continue };
-        let key = (task.id.clone(), task.attempt);
-        history.received.entry(key).or_insert(now);
         ids.push(task.id);
     }
     let number = u32::try_from(history.invocations.len()).unwrap_or(u32::MAX);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::history::Caller;
 use super::lambda::Environment;
 use super::process::{Shared, at_once};
+use super::queue::said;
 use super::random::Random;
 use crate::ports::{BATCH_ENTRIES, Delivery, Queue, QueueName, Receipt};
 
@@ -69,6 +70,7 @@ impl Mapping {
         if deliveries.is_empty() {
             return deliveries;
         }
+        self.note(shared, &deliveries);
         let received = deliveries
             .iter()
             .map(|one| (&one.message_id, &one.receipt.0));
@@ -90,6 +92,19 @@ impl Mapping {
             }
         }
         deliveries
+    }
+
+    /// When what was received first. No worker may have seen it: its receives are all that tells how often it
+    /// was asked for.
+    fn note(&self, shared: &Shared, deliveries: &[Delivery]) {
+        let now = shared.clock.now();
+        let mut history = shared.history();
+        for one in deliveries {
+            if let Some(task) = said(&one.body, &one.message_id, one.sent_at) {
+                let key = (task.id, task.attempt);
+                history.received.entry(key).or_insert(now);
+            }
+        }
     }
 
     /// Deletes what is done, unless the broker keeps a copy.
