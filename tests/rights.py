@@ -22,6 +22,7 @@ _SINGLE = {
     "AmazonSQS.ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "AmazonSQS.GetQueueAttributes": "sqs:GetQueueAttributes",
     "DynamoDB_20120810.GetItem": "dynamodb:GetItem",
+    "DynamoDB_20120810.BatchGetItem": "dynamodb:BatchGetItem",
     "DynamoDB_20120810.PutItem": "dynamodb:PutItem",
     "DynamoDB_20120810.UpdateItem": "dynamodb:UpdateItem",
     "DynamoDB_20120810.DeleteItem": "dynamodb:DeleteItem",
@@ -50,6 +51,8 @@ def needed(operation: str, request: dict) -> set[tuple[str, str]]:
         return {_statement(statement["Statement"]) for statement in statements}
     if operation not in _SINGLE:
         raise LookupError(f"{operation}: say in tests/rights.py which right this operation needs")
+    if "RequestItems" in request:
+        return {(_SINGLE[operation], table) for table in request["RequestItems"]}
     resource = request.get("QueueUrl", "").rsplit("/", 1)[-1] or request.get("TableName", "*")
     return {(_SINGLE[operation], resource)}
 
@@ -85,8 +88,8 @@ def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict:
 _Loader.add_multi_constructor("!", _long_form)
 
 
-def template() -> dict:
-    return yaml.load((ROOT / "template.yaml").read_text(), _Loader)
+def template(path: Path = ROOT / "template.yaml") -> dict:
+    return yaml.load(path.read_text(), _Loader)
 
 
 def statements(role: dict) -> Iterator[tuple[list[str], list]]:

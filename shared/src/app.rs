@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::batches;
 use crate::canvas::Canvas;
 use crate::config::Config;
+use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::launch::{Launch, Origin, Ready};
@@ -44,6 +45,9 @@ struct Inner {
     ports: Ports,
     config: Config,
     tasks: Tasks,
+    /// A rule of the protocol that the simulation has switched off.
+    #[cfg(feature = "sim")]
+    without: Option<Rule>,
 }
 
 impl std::fmt::Debug for App {
@@ -66,6 +70,8 @@ impl App {
                 ports,
                 config,
                 tasks: Tasks::default(),
+                #[cfg(feature = "sim")]
+                without: None,
             }),
             in_task: None,
         }
@@ -123,6 +129,29 @@ impl App {
         self.inner.ports.clock.now()
     }
 
+    /// Whether the protocol's rule holds. Everywhere but in the simulation, always.
+    #[cfg(not(feature = "sim"))]
+    #[expect(
+        clippy::unused_self,
+        reason = "it has something to say in the simulation"
+    )]
+    pub(crate) fn keeps(&self, _: Rule) -> bool {
+        true
+    }
+
+    /// Whether the protocol's rule holds. Everywhere but in the simulation, always.
+    #[cfg(feature = "sim")]
+    pub(crate) fn keeps(&self, rule: Rule) -> bool {
+        self.inner.without != Some(rule)
+    }
+
+    /// The application without one of the protocol's rules.
+    #[cfg(feature = "sim")]
+    pub(crate) fn without(mut self, rule: Option<Rule>) -> Self {
+        Arc::make_mut(&mut self.inner).without = rule;
+        self
+    }
+
     /// Sends a task; the answer is a handle on its result. Once this returns `Ok`, the task will reach
     /// a final state.
     ///
@@ -148,19 +177,17 @@ impl App {
             path,
             queue,
             outgoing,
+            more,
         } = self.launch(Launch::of(canvas, origin))?;
-        match self
-            .inner
-            .ports
-            .queue
-            .send(&queue, vec![outgoing])
-            .await?
-            .pop()
-        {
-            Some(Ok(_)) => Ok(AsyncResult::after(self.clone(), id, path.into())),
-            Some(Err(error)) => Err(error),
-            None => Err(batches::unanswered()),
+        // One after the other: the first begins the group, and a sender that dies in between leaves one that
+        // is known to be incomplete.
+        for outgoing in std::iter::once(outgoing).chain(more) {
+            let sent = self.inner.ports.queue.send(&queue, vec![outgoing]).await?;
+            sent.into_iter()
+                .next()
+                .unwrap_or_else(|| Err(batches::unanswered()))?;
         }
+        Ok(AsyncResult::after(self.clone(), id, path.into()))
     }
 
     /// Sends many tasks, in as few calls as SQS allows: ten messages and 1 MiB each. One result for
@@ -179,9 +206,14 @@ impl App {
                     path,
                     queue,
                     outgoing,
-                }) => {
+                    more,
+                }) if more.is_empty() => {
                     ready.push((queue, outgoing, (place, id, path)));
                     results.push(None);
+                }
+                Ok(_) => {
+                    let what = "a group with more members than one message holds is sent on its own: by `send`";
+                    results.push(Some(Err(Error::new(ErrorKind::TooLarge, what))));
                 }
                 Err(error) => results.push(Some(Err(error))),
             }

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Mutex;
 
+use crate::engine::{Branch, reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, Ports, When, Write};
 use crate::record::{self, field};
@@ -93,6 +94,7 @@ impl Checkpoints {
         let first = ports.store.write(write.clone()).await;
         match record::insist(ports, &write, first, claim.until).await? {
             Outcome::Applied(_) => {
+                reached(Branch::CheckpointKept);
                 *values = changed;
                 self.any.store(true, Ordering::Relaxed);
                 Ok(())

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use crate::app::App;
 use crate::canvas::{self, Canvas};
 use crate::checkpoint::Checkpoints;
+use crate::engine::{Branch, reached};
 use crate::error::ErrorKind;
 use crate::failure::{BoxError, TaskError};
 use crate::id;
@@ -214,6 +215,9 @@ impl Context {
         E: Into<BoxError>,
     {
         if let Some(kept) = self.checkpoints.get(name).await {
+            reached(Branch::CheckpointTaken);
+            #[cfg(feature = "sim")]
+            crate::sim::stepped(self, name, &kept, true);
             return serde_json::from_str(&kept).map_err(|error| {
                 let what = std::any::type_name::<T>();
                 TaskError::permanent(format!("checkpoint `{name}` holds no {what}: {error}"))
@@ -223,6 +227,8 @@ impl Context {
         let json = serde_json::to_string(&value).map_err(|error| {
             TaskError::permanent(format!("checkpoint `{name}` can't be JSON: {error}"))
         })?;
+        #[cfg(feature = "sim")]
+        crate::sim::stepped(self, name, &json, false);
         let kept = self.checkpoints.set(self.app.ports(), name, json).await;
         match kept {
             Ok(()) => Ok(value),

@@ -13,6 +13,7 @@ macro_rules! guides {
             #![doc = "[tasks]: crate::guide::tasks"]
             #![doc = "[calling]: crate::guide::calling"]
             #![doc = "[canvas]: crate::guide::canvas"]
+            #![doc = "[celery-canvas]: crate::guide::celery_canvas"]
             #![doc = "[retries]: crate::guide::retries"]
             #![doc = "[results]: crate::guide::results"]
             #![doc = "[lifecycle]: crate::guide::lifecycle"]
@@ -36,6 +37,8 @@ guides! {
     calling: "calling.md";
     /// Workflows: chains, groups, chords, callbacks, and their JSON.
     canvas: "canvas.md";
+    /// Celery's canvas guide, line by line.
+    celery_canvas: "celery-canvas.md";
     /// Errors and what follows from each; backoff, limits.
     retries: "retries.md";
     /// Asking after a task and waiting for it.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::app::App;
 use crate::canvas::{Canvas, Input};
 use crate::config::Config;
+use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
 use crate::limits::{self, MESSAGE_BYTES, whole_seconds};
@@ -61,6 +62,8 @@ pub(crate) struct Ready {
     pub(crate) path: Vec<String>,
     pub(crate) queue: QueueName,
     pub(crate) outgoing: Outgoing,
+    /// The members of a group that one message has no room for, to be sent after it.
+    pub(crate) more: Vec<Outgoing>,
 }
 
 impl Launch {
@@ -126,7 +129,7 @@ impl App {
         message.parent_id = message.parent_id.take().or(origin.parent_id);
         message.trace = message.trace.take().or(origin.trace);
         message.hops = message.hops.max(origin.hops).max(self.hops());
-        if message.hops > MAX_HOPS {
+        if message.hops > MAX_HOPS && self.keeps(Rule::CapHops) {
             let what = format!(
                 "`{}` is {} sends away from its first task; {MAX_HOPS} are allowed: \
                                 is it sending itself?",
@@ -138,18 +141,27 @@ impl App {
             .queue
             .or(first_queue)
             .unwrap_or_else(|| QueueName::new(QueueName::DEFAULT));
-        let mut outgoing = outgoing(message, &queue, now)?;
-        if outgoing.size() > MESSAGE_BYTES {
-            return Err(limits::too_large(&message.task, outgoing.size()));
+        let mut sent = Vec::new();
+        for message in start.message.split(MESSAGE_BYTES)? {
+            let mut outgoing = outgoing(&message, &queue, now)?;
+            if outgoing.size() > MESSAGE_BYTES {
+                return Err(limits::too_large(&message.task, outgoing.size()));
+            }
+            if start.group.is_some() {
+                outgoing.group.clone_from(&start.group);
+            }
+            sent.push(outgoing);
         }
-        if start.group.is_some() {
-            outgoing.group = start.group;
-        }
+        let mut sent = sent.into_iter();
+        let Some(outgoing) = sent.next() else {
+            return Err(Error::new(ErrorKind::Encode, "there is nothing to send"));
+        };
         Ok(Ready {
             id,
             path,
             queue,
             outgoing,
+            more: sent.collect(),
         })
     }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{Branch, reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, Ports, Store, When, Write};
@@ -27,6 +28,7 @@ pub(crate) mod field {
     pub(crate) const GROUP: &str = "group";
     pub(crate) const LEASE_UNTIL: &str = "lease_until";
     pub(crate) const MESSAGE: &str = "message";
+    pub(crate) const MESSAGE_ID: &str = "message_id";
     pub(crate) const OWNER: &str = "owner";
     pub(crate) const PARENT_ID: &str = "parent_id";
     pub(crate) const QUEUE: &str = "queue";
@@ -343,17 +345,37 @@ pub(crate) async fn insist(
 }
 
 /// Writes to a task's record; one past its `ttl` that is still there counts as absent, so that nothing of
-/// an earlier life stands in the way or is left in what is written.
+/// an earlier life stands in the way or is left in what is written. What wants a record to be there is refused
+/// then.
 pub(crate) async fn write(store: &dyn Store, write: Write, now: Timestamp) -> Result<Outcome> {
     let outcome = store.write(write.clone()).await?;
     match &outcome {
-        Outcome::Refused(Some(old)) if is_expired(old, now) => {
+        Outcome::Refused(Some(old)) if is_expired(old, now) && without_item(&write.when) => {
             match store.write(anew(write, now)).await? {
-                Outcome::Applied(_) => Ok(Outcome::Applied(None)),
+                Outcome::Applied(_) => {
+                    reached(Branch::ReplacesExpired);
+                    Ok(Outcome::Applied(None))
+                }
                 refused => Ok(refused),
             }
         }
         _ => Ok(outcome),
+    }
+}
+
+/// Whether the condition holds where there is no item.
+fn without_item(when: &When) -> bool {
+    match when {
+        When::Always | When::Absent => true,
+        When::Not(when) => !without_item(when),
+        When::All(all) => all.iter().all(without_item),
+        When::Any(any) => any.iter().any(without_item),
+        When::Present
+        | When::Has(_)
+        | When::Eq(..)
+        | When::Below(..)
+        | When::AtMost(..)
+        | When::Contains(..) => false,
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::app::{App, GUARD_FOR};
 use crate::error::Result;
-use crate::message::compress;
+use crate::message::{FanOut, compress};
 use crate::ports::{Attribute, BATCH_BYTES, ITEM_BYTES, Item, Key, Op, When, Write};
 use crate::record::{field, is_expired};
 use crate::time::Timestamp;
@@ -102,7 +102,7 @@ fn watch(group: &str, span: Timestamp) -> Key {
 }
 
 /// Writes that a group which was opened then is watched, and what its members are. They may be done twice.
-pub(crate) fn begin(group: &str, members: &[Value], opened: Timestamp) -> Vec<Write> {
+pub(crate) fn begin(group: &str, fan_out: &FanOut, opened: Timestamp) -> Vec<Write> {
     let ttl = || Attribute::from((opened + GUARD_FOR).as_secs());
     let put = |key, mut item: Item| {
         item.insert(field::TTL.into(), ttl());
@@ -113,7 +113,9 @@ pub(crate) fn begin(group: &str, members: &[Value], opened: Timestamp) -> Vec<Wr
         }
     };
     let mut writes = vec![put(watch(group, span(opened)), Item::new())];
-    for (first, members) in pieces(members) {
+    let before = usize::try_from(fan_out.first()).unwrap_or(usize::MAX);
+    for (place, members) in pieces(&fan_out.members) {
+        let first = before.saturating_add(place);
         let kept = compress(&Value::from(members.to_vec()).to_string());
         if kept.len() > ITEM_BYTES - 1024 {
             let bytes = kept.len();

@@ -40,9 +40,6 @@ use crate::time::Timestamp;
 pub struct Worker {
     app: App,
     state: StateMap,
-    /// A rule of the protocol that the simulation has switched off.
-    #[cfg(feature = "sim")]
-    pub(crate) without: Option<engine::Rule>,
 }
 
 /// One call of a function: what its messages share.
@@ -69,8 +66,6 @@ impl Worker {
         Self {
             app,
             state: StateMap::default(),
-            #[cfg(feature = "sim")]
-            without: None,
         }
     }
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from e2e import deployment
+from e2e.command import command
 from e2e.deployment import ROOT, Stack
 from e2e.emulator import Ministack, free_port
 from e2e.faults import FIGURES
@@ -79,6 +80,12 @@ def whole_run(request: pytest.FixtureRequest) -> bool:
 def new_id():
     """Task ids that no other test has, with a word to find them by."""
     return lambda word: f"{word}-{secrets.token_hex(4)}"
+
+
+@pytest.fixture(scope="session")
+def sedano(stack: Stack, wire: Wire):
+    """The command line, for the stack."""
+    return command(stack.name, wire.url)
 
 
 def pytest_configure(config: pytest.Config) -> None:

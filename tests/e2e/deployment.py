@@ -101,10 +101,11 @@ class Stack:
             client.meta.events.register("before-sign.*", lambda request, **_: request.headers.add_header(*SAFE))
         return client
 
-    def deploy(self, **parameters: str) -> "Stack":
+    def deploy(self, template: Path = BUILD / "template.yaml", **parameters: str) -> "Stack":
         overrides = [f'{name}="{value}"' for name, value in (PARAMETERS | parameters).items()]
         sam(
-            "deploy", "--stack-name", self.name, "--resolve-s3", "--capabilities", "CAPABILITY_IAM",
+            "deploy", "--template-file", str(template), "--stack-name", self.name, "--resolve-s3",
+            "--capabilities", "CAPABILITY_IAM",
             "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset",
             "--parameter-overrides", *overrides, AWS_ENDPOINT_URL=self.endpoint,
         )

@@ -1,6 +1,7 @@
 """ministack as a process of ours: on a free loopback port, ready when its health page answers."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -68,6 +69,11 @@ class Ministack:
             except (urllib.error.URLError, OSError):
                 time.sleep(0.1)
         raise RuntimeError(f"ministack did not come up; {self.log} ends with:\n{self.log.read_text()[-2000:]}")
+
+    def deaths(self, function: str) -> int:
+        """How many batches a function's processes died with."""
+        died = re.compile(rf"ESM: Lambda \S+-{function}Function\S* failed processing .*errorType=Runtime\.ExitError")
+        return len(died.findall(self.log.read_text(errors="replace")))
 
     def stop(self) -> None:
         self.process.terminate()

@@ -1,32 +1,8 @@
 """The command line, against the deployed stack: outputs resolved by name, then SQS and DynamoDB directly."""
 
 import json
-import os
-import subprocess
 
-import pytest
-
-from e2e.deployment import PARAMETERS, REGION, ROOT, ROOT_KEYS
-
-
-@pytest.fixture(scope="module")
-def sedano(stack, wire):
-    # With the features of the whole workspace: what the other tests have built already.
-    build = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "sedano"]
-    subprocess.run(build, cwd=ROOT, check=True)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "AWS_ENDPOINT_URL": wire.url,
-        "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": ROOT_KEYS[0],
-        "AWS_SECRET_ACCESS_KEY": ROOT_KEYS[1],
-    }
-
-    def run(*words: str) -> subprocess.CompletedProcess:
-        command = [ROOT / "target" / "debug" / "sedano", "--stack", stack.name, "--json", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
-
-    return run
+from e2e.deployment import PARAMETERS
 
 
 def test_a_task_is_sent_and_its_result_waited_for(sedano):

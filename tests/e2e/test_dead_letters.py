@@ -1,32 +1,8 @@
 """What SQS gives up ends as FAILURE and as a dead letter, and the command line brings it back to work."""
 
 import json
-import os
-import subprocess
 
-import pytest
-
-from e2e.deployment import REGION, ROOT, ROOT_KEYS, until
-
-
-@pytest.fixture(scope="module")
-def sedano(stack, wire):
-    # With the features of the whole workspace: what the other tests have built already.
-    build = ["cargo", "build", "--quiet", "--locked", "--workspace", "--bin", "sedano"]
-    subprocess.run(build, cwd=ROOT, check=True)
-    environment = {
-        "PATH": os.environ["PATH"],
-        "AWS_ENDPOINT_URL": wire.url,
-        "AWS_REGION": REGION,
-        "AWS_ACCESS_KEY_ID": ROOT_KEYS[0],
-        "AWS_SECRET_ACCESS_KEY": ROOT_KEYS[1],
-    }
-
-    def run(*words: str) -> subprocess.CompletedProcess:
-        command = [ROOT / "target" / "debug" / "sedano", "--stack", stack.name, "--json", "dead-letters", *words]
-        return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
-
-    return run
+from e2e.deployment import until
 
 
 def given_up(stack, body: dict | str) -> str:
@@ -45,7 +21,7 @@ def given_up(stack, body: dict | str) -> str:
 
 
 def listed(sedano, *words: str) -> list[dict]:
-    done = sedano("list", *words)
+    done = sedano("dead-letters", "list", *words)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
@@ -63,17 +39,17 @@ def test_what_sqs_gives_up_ends_as_failure_and_comes_back_as_another_generation(
     assert (letter["reason"], letter["task"], letter["task_id"]) == ("Undelivered", "add", task_id), letter
     assert (letter["queue"], letter["message_id"], letter["attempts"]) == ("default", message_id, 0), letter
     assert letter["error"] == record["error"]["message"], letter
-    shown = sedano("show", task_id)
+    shown = sedano("dead-letters", "show", task_id)
     assert json.loads(json.loads(shown.stdout)["body"])["args"] == [2, 3], shown
 
-    redriven = sedano("redrive", task_id)
+    redriven = sedano("dead-letters", "redrive", task_id)
     assert redriven.returncode == 0, redriven.stderr
     assert json.loads(redriven.stdout)[0]["generation"] == 1, redriven.stdout
     until(30, lambda: stack.record(task_id).get("status") == "SUCCESS", "its success")
     record = stack.record(task_id)
     assert (record["result"], int(record["generation"])) == ("5", 1), record
     assert "error" not in record, record
-    assert sedano("show", task_id).returncode == 3
+    assert sedano("dead-letters", "show", task_id).returncode == 3
 
 
 def test_what_cannot_be_read_says_so_and_is_mended_by_hand(stack, sedano, new_id):
@@ -82,8 +58,8 @@ def test_what_cannot_be_read_says_so_and_is_mended_by_hand(stack, sedano, new_id
     letter = until(30, lambda: listed(sedano, "--id", message_id), "its dead letter")[0]
     # Lambda's events tell which queue gave a message up; ministack's don't.
     assert letter["reason"] == "Undecodable" and letter["queue"] in ("default", "undelivered"), letter
-    assert sedano("redrive", message_id).returncode == 2
-    edited = sedano("edit", message_id, "--body", '{"task": "add", "args": [3, 4]}')
+    assert sedano("dead-letters", "redrive", message_id).returncode == 2
+    edited = sedano("dead-letters", "edit", message_id, "--body", '{"task": "add", "args": [3, 4]}')
     assert edited.returncode == 0, edited.stderr
     # The sender knows it by the id that SQS told.
     assert stack.final(message_id)["result"] == "7"

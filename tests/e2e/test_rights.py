@@ -50,6 +50,10 @@ UNUSED = {
         ("sqs:ChangeMessageVisibility", "UndeliveredQueue"): "a lease held by a live worker is met there too",
         ("sqs:SendMessage", "DefaultQueue"): "a recorded retry whose message was lost is sent again",
         ("dynamodb:PutItem", "ResultsTable"): "in place of a record past its time",
+        ("dynamodb:PartiQLInsert", "ResultsTable"): "several steps would have followed what is given up",
+        ("dynamodb:BatchGetItem", "ResultsTable"): "the last member of a group is given up",
+        ("dynamodb:BatchGetItem", "StateTable"): "the last member of a group is given up",
+        ("dynamodb:UpdateItem", "StateTable"): "a member of a group is given up",
     },
 }
 
@@ -59,14 +63,13 @@ _STORE_WRITES = ("DynamoDB_20120810.PutItem", "DynamoDB_20120810.UpdateItem", "D
 _BUS = ("AWSEvents.ListRules", "AWSEvents.ListTargetsByRule")
 NEVER_CALLED = {
     "beat": {*_QUEUE_READS, *_BUS, "AmazonSQS.GetQueueAttributes", "DynamoDB_20120810.DeleteItem",
-             "DynamoDB_20120810.Query", "DynamoDB_20120810.BatchExecuteStatement"},
+             "DynamoDB_20120810.Query", "DynamoDB_20120810.BatchGetItem", "DynamoDB_20120810.BatchExecuteStatement"},
     "console": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query",
                 "DynamoDB_20120810.BatchExecuteStatement"},
     "consumer": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query"},
-    "producer": {*_QUEUE_READS, *_STORE_WRITES, *_BUS, "DynamoDB_20120810.GetItem", "DynamoDB_20120810.DeleteItem",
-                 "DynamoDB_20120810.Query"},
-    "reaper": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query",
-               "DynamoDB_20120810.BatchExecuteStatement"},
+    "producer": {*_QUEUE_READS, *_STORE_WRITES, *_BUS, "DynamoDB_20120810.GetItem", "DynamoDB_20120810.BatchGetItem",
+                 "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query"},
+    "reaper": {*_BUS, "DynamoDB_20120810.DeleteItem", "DynamoDB_20120810.Query"},
 }
 
 

@@ -3,8 +3,6 @@
 Only the second stack's rules are enabled.
 """
 
-import json
-
 from boto3.dynamodb.types import TypeDeserializer
 
 from e2e.deployment import FINAL, until

@@ -14,13 +14,23 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+
+from e2e.emulator import CREDENTIALS, REGION
+
 SAFE = ("X-Forwarded-Proto", "https")
 _KEY = re.compile(r"Credential=([^/]+)/")
+# For an operation and its request: the request that the emulator gets to see, and what makes of its answer the
+# one that the caller sees.
+Faults = Callable[[str, dict], tuple[dict, Callable[[dict], dict]]]
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a function: `operation` such as `AmazonSQS.SendMessageBatch`."""
+    """One call of a function as the emulator saw and answered it: `operation` such as
+    `AmazonSQS.SendMessageBatch`."""
 
     access_key: str
     operation: str
@@ -31,11 +41,8 @@ class Call:
 
 
 class Wire:
-    def __init__(self, port: int, upstream: int, fails: Callable[[str, int], bool] | None = None):
-        """`fails` picks entries of SQS's batch calls, by operation and place, that the emulator never sees
-        and that are answered as failed."""
+    def __init__(self, port: int, upstream: int, faults: Faults = lambda _, request: (request, lambda answer: answer)):
         self.calls: list[Call] = []
-        self.failed_entries = 0
         # Whom the functions believe to talk to, where another stands before: they have signed it.
         self.host = ""
         record = self.calls.append
@@ -49,27 +56,34 @@ class Wire:
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 operation = self.headers.get("X-Amz-Target", f"POST {self.path}")
-                body, failed = wire.without_failing(fails, operation, body)
+                headers = {name.title(): value for name, value in self.headers.items()}
+                headers |= {SAFE[0]: SAFE[1]} | ({"Host": wire.host} if wire.host else {})
+                request, alter = faults(operation, _object(body))
+                if request != _object(body):
+                    body = json.dumps(request).encode()
+                    headers = _signed(self.path, body, headers)
                 connection = http.client.HTTPConnection("127.0.0.1", upstream, timeout=60)
                 try:
-                    headers = {name.title(): value for name, value in self.headers.items()}
-                    headers |= {SAFE[0]: SAFE[1]} | ({"Host": wire.host} if wire.host else {})
                     connection.request("POST", self.path, body, headers)
                     answer = connection.getresponse()
                     content = answer.read()
                 finally:
                     connection.close()
-                if failed and answer.status == 200:
-                    content = json.dumps({**_object(content), "Failed": _object(content).get("Failed", []) + failed}).encode()
+                response = _object(content)
                 key = _KEY.search(self.headers.get("Authorization", ""))
                 record(Call(
                     access_key=key.group(1) if key else "",
                     operation=operation,
-                    request=_object(body), status=answer.status, response=_object(content),
+                    request=request, status=answer.status, response=response,
                 ))
+                own = ["connection", "content-length", "date", "server", "transfer-encoding"]
+                told = alter(response) if answer.status == 200 else response
+                if told != response:
+                    content = json.dumps(told).encode()
+                    own.append("x-amz-crc32")
                 self.send_response(answer.status)
                 for name, value in answer.getheaders():
-                    if name.lower() not in ("connection", "content-length", "date", "server", "transfer-encoding"):
+                    if name.lower() not in own:
                         self.send_header(name, value)
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
@@ -89,27 +103,18 @@ class Wire:
         self.thread.start()
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 
-    def without_failing(self, fails, operation: str, body: bytes) -> tuple[bytes, list[dict]]:
-        """The request without the entries that are to fail, and their answers. One is left at least: SQS
-        takes no empty batch."""
-        request = _object(body)
-        entries = request.get("Entries")
-        if fails is None or not operation.startswith("AmazonSQS.") or not isinstance(entries, list):
-            return body, []
-        failing = [entry for place, entry in enumerate(entries) if fails(operation, place)][: len(entries) - 1]
-        if not failing:
-            return body, []
-        self.failed_entries += len(failing)
-        kept = [entry for entry in entries if entry not in failing]
-        answers = [
-            {"Id": entry["Id"], "SenderFault": False, "Code": "InternalError", "Message": "a fault of the test"}
-            for entry in failing
-        ]
-        return json.dumps({**request, "Entries": kept}).encode(), answers
-
     def stop(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+
+
+def _signed(path: str, body: bytes, headers: dict[str, str]) -> dict[str, str]:
+    """The headers of a request that isn't what its caller has signed any more: now the account's root has."""
+    kept = {name: headers[name] for name in ("Host", "Content-Type", "X-Amz-Target", SAFE[0])}
+    service = {"AmazonSQS": "sqs", "DynamoDB_20120810": "dynamodb"}[kept["X-Amz-Target"].split(".")[0]]
+    request = AWSRequest("POST", f"http://{kept['Host']}{path}", kept, body)
+    SigV4Auth(Credentials(*CREDENTIALS.values()), service, REGION).add_auth(request)
+    return dict(request.headers)
 
 
 def _object(content: bytes) -> dict:

@@ -1,14 +1,15 @@
 //! The sample workload: an addition, a task that fails twice, and the words of real files.
 //!
 //! It goes through everything a task goes through: the queue, batches, claims, retries, results. The
-//! words of each file are counted by a task of its own; their counts are reduced by more tasks.
+//! words of each file are counted by a task of its own, a chord over some files adds them up, and a chord
+//! over those chords all of them.
 
 use std::collections::VecDeque;
 use std::io::Write;
 use std::time::Duration;
 
 use sedano::memory::Counts as Cost;
-use sedano::{App, AsyncResult, Record, Result, Signature, State, Timestamp};
+use sedano::{App, AsyncResult, Record, Result, State, Timestamp, chord};
 use sedano_tasks::arithmetic::add;
 use sedano_tasks::failing::flaky;
 use sedano_tasks::words::{Counts, count_words, top_words};
@@ -22,7 +23,7 @@ use crate::progress::Progress;
 const TOP: usize = 20;
 /// How many words of each file are kept on the way: what remains below 16 KB a file.
 const KEPT: usize = 500;
-/// How many counts one reduction takes: together well below SQS's 1 MiB.
+/// How many files one chord takes.
 const FAN_IN: usize = 40;
 /// How often and how many results are asked after.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -75,9 +76,7 @@ pub async fn run<W: Write>(
     };
     let sum = app.send(add::s(2, 3)).await?;
     let flaky = app.send(flaky::s(2)).await?;
-    let counts = run.count(&files.paths).await?;
-    let counted = counts.len();
-    let top = run.reduce(counts).await?;
+    let top = run.words(&files.paths).await?;
     let sum = run
         .values("add(2, 3)", vec![sum], |_| "add(2, 3)".into())
         .await?;
@@ -90,7 +89,7 @@ pub async fn run<W: Write>(
     Ok(Outcome {
         sum: sum.into_iter().next(),
         retries: retries.into_iter().next(),
-        files: counted,
+        files: files.paths.len(),
         left_out: files.left_out,
         top,
         failures: run.failures,
@@ -117,40 +116,57 @@ struct Run<'a, W> {
 }
 
 impl<W: Write> Run<'_, W> {
-    async fn count(&mut self, paths: &[String]) -> Result<Vec<Counts>> {
-        let calls = paths.iter().map(|path| count_words {
-            path: path.clone(),
-            limit: KEPT,
-        });
-        let sent = self.send(calls.map(Signature::from).collect()).await?;
-        let name = |place: usize| match paths.get(place) {
-            Some(path) => format!("count_words({path})"),
-            None => "count_words".to_owned(),
+    /// The words of all files: a chord for some files each, and one over the chords.
+    async fn words(&mut self, paths: &[String]) -> Result<Counts> {
+        let counted = |paths: &[String], limit| {
+            let counts = paths.iter().map(|path| count_words::s(path.clone(), KEPT));
+            chord(counts.collect::<Vec<_>>(), top_words::partial(limit))
         };
-        self.values("counting the words of files", sent, name).await
-    }
-
-    /// Reduces by and by, as one message can't take the counts of any number of files.
-    async fn reduce(&mut self, mut counts: Vec<Counts>) -> Result<Counts> {
-        loop {
-            let last = counts.len() <= FAN_IN;
-            let calls = counts.chunks(FAN_IN).map(|counts| top_words {
-                counts: counts.to_vec(),
-                limit: if last { TOP } else { KEPT },
-            });
-            let sent = self.send(calls.map(Signature::from).collect()).await?;
-            let reduced = sent.len();
-            counts = self
-                .values("adding the counts up", sent, |_| "top_words".into())
-                .await?;
-            if last || counts.len() < reduced {
-                return Ok(counts.into_iter().next().unwrap_or_default());
+        let all = match paths.len() {
+            0..=FAN_IN => counted(paths, TOP),
+            _ => {
+                let chords = paths.chunks(FAN_IN).map(|paths| counted(paths, KEPT));
+                chord(chords.collect::<Vec<_>>(), top_words::partial(TOP))
+            }
+        };
+        let top = self.app.send(all).await?;
+        let clock = &self.app.ports().clock;
+        let (mut done, mut moved) = (0, clock.now());
+        let graph = loop {
+            let graph = top.graph().await?;
+            let states = graph.nodes.values().map(|node| node.status);
+            let over = states.filter(|state| state.is_final()).count();
+            let now = clock.now();
+            if over > done {
+                (done, moved) = (over, now);
+            }
+            let of = graph.nodes.len();
+            self.progress.tell(
+                now,
+                &format!("counting the words of files: {done} of {of} done"),
+            );
+            if top.ready().await? || now.since(moved) > PATIENCE {
+                break graph;
+            }
+            clock.sleep(LOOK_EVERY).await;
+        };
+        for id in graph.nodes.keys() {
+            let record = self.app.record(id).await?;
+            if record.size.is_none() {
+                self.tasks += 1;
+                self.runs += record.attempt + 1;
+            }
+            // What failed by another's failure says so; the other is told.
+            if record.status != State::Success
+                && let Err(why) = value::<serde_json::Value>(record)
+            {
+                self.failures.push(why);
             }
         }
-    }
-
-    async fn send<Out>(&mut self, calls: Vec<Signature<(), Out>>) -> Result<Vec<AsyncResult<Out>>> {
-        self.app.send_many(calls).await.into_iter().collect()
+        match top.try_get().await {
+            Ok(counts) => Ok(counts.unwrap_or_default()),
+            Err(_) => Ok(Counts::new()),
+        }
     }
 
     /// The values of the tasks that succeed, in order; a sentence on each that doesn't.

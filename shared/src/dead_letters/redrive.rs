@@ -10,6 +10,7 @@ use super::scan::Held;
 use super::{DeadLetter, DeadLetters};
 use crate::app::GUARD_FOR;
 use crate::batches;
+use crate::engine::{Branch, Rule, reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::launch::{known_queue, outgoing};
 use crate::message::Message;
@@ -119,6 +120,10 @@ impl DeadLetters {
         // Too large shows before the record says that it will run.
         message.encode()?;
         let plan = self.begin_anew(&mut message, &queue, edit).await?;
+        let last = self.app.keeps(Rule::RemoveLetterLast);
+        if !last {
+            self.remove(held).await?;
+        }
         if plan.send {
             let now = self.app.now();
             let mut next: Outgoing = outgoing(&message, &queue, now)?;
@@ -130,7 +135,12 @@ impl DeadLetters {
                 .next()
                 .unwrap_or_else(|| Err(batches::unanswered()))?;
         }
-        self.remove(held).await?;
+        if let Some(write) = plan.unrecorded {
+            self.app.ports().store.write(write).await?;
+        }
+        if last {
+            self.remove(held).await?;
+        }
         Ok(Redriven {
             id: letter.id.clone(),
             task_id: message.id,
@@ -184,11 +194,18 @@ impl DeadLetters {
                 Some(State::Failure) => {
                     let next = attempt.max(message.attempt).saturating_add(1);
                     let write = new_generation(message, &item, next, queue, edit, now);
-                    if let Outcome::Applied(_) = store.write(write).await? {
-                        message.attempt = next;
-                        message.generation = generation + 1;
-                        return Ok(Plan::send(State::Retry, generation + 1));
-                    }
+                    reached(Branch::Redriven);
+                    let plan = Plan::send(State::Retry, generation + 1);
+                    let unrecorded = match self.app.keeps(Rule::RecordGenerationFirst) {
+                        true => match store.write(write).await? {
+                            Outcome::Applied(_) => None,
+                            Outcome::Refused(_) => continue,
+                        },
+                        false => Some(write),
+                    };
+                    message.attempt = next;
+                    message.generation = generation + 1;
+                    return Ok(Plan { unrecorded, ..plan });
                 }
                 // By its own backoff, or in another's hands: what it runs with isn't this letter's to say.
                 Some(State::Retry | State::Started)
@@ -198,6 +215,7 @@ impl DeadLetters {
                 }
                 // Recorded, by an earlier redrive say, and maybe never sent.
                 Some(State::Retry) => {
+                    reached(Branch::RedrivenAgain);
                     message.generation = generation;
                     if attempt > message.attempt {
                         message.attempt = attempt;
@@ -211,6 +229,7 @@ impl DeadLetters {
                     if until.is_some_and(|until| until >= now) {
                         return conflict("is running: look again when it is done");
                     }
+                    reached(Branch::RedrivenAbandoned);
                     message.attempt = message.attempt.max(attempt);
                     message.generation = generation;
                     return Ok(Plan::send(State::Started, generation));
@@ -224,10 +243,12 @@ impl DeadLetters {
                     ));
                 }
                 Some(state @ (State::Success | State::Ignored)) => {
+                    reached(Branch::LetterOutOfDate);
                     return Ok(Plan {
                         send: false,
                         status: state,
                         generation,
+                        unrecorded: None,
                     });
                 }
                 Some(State::Pending) | None => {
@@ -244,6 +265,8 @@ struct Plan {
     send: bool,
     status: State,
     generation: u32,
+    /// A record that is written after the message: never, but in the simulation.
+    unrecorded: Option<Write>,
 }
 
 impl Plan {
@@ -252,6 +275,7 @@ impl Plan {
             send: true,
             status,
             generation,
+            unrecorded: None,
         }
     }
 }
@@ -277,6 +301,7 @@ fn new_generation(
         Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
         Change::Remove(field::FINISHED_AT.into()),
         Change::Remove(field::MESSAGE.into()),
+        Change::Remove(field::MESSAGE_ID.into()),
         // Its deaths were those of another life.
         Change::Remove(field::CRASHES.into()),
     ];

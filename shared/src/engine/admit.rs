@@ -14,7 +14,7 @@ use crate::worker::Disposition;
 
 use super::follow::Ending;
 use super::standing::Standing;
-use super::{Batch, Job, Rule};
+use super::{Batch, Branch, Job, Rule, reached};
 
 /// The answer.
 pub(super) enum Admission<'a> {
@@ -54,6 +54,7 @@ impl Batch<'_> {
                 return self.put_back(job, eta).await.map(Admission::Over);
             }
             if !early.is_zero() {
+                reached(Branch::ShortWait);
                 self.worker.app().ports().clock.sleep(early).await;
                 // Meanwhile it may have, the more so if the process was frozen.
                 if self.has_expired(job) {
@@ -61,7 +62,8 @@ impl Batch<'_> {
                 }
             }
         }
-        if self.short_of_time(job, def) {
+        if self.short_of_time(job, def) && self.worker.keeps(Rule::HandBackLate) {
+            reached(Branch::HandedBackLate);
             self.hide(job.delivery, Duration::ZERO).await?;
             return Ok(Admission::Over(Disposition::Returned));
         }
@@ -102,6 +104,7 @@ impl Batch<'_> {
         let hidden = PAUSE * ((earlier - 1) / 2);
         let left = grace.saturating_sub(age.min(hidden));
         if !left.is_zero() && self.worker.keeps(Rule::WaitForDeployment) {
+            reached(Branch::AwaitsDeployment);
             self.hide(job.delivery, (PAUSE * earlier).min(left)).await?;
             return Ok(Disposition::Returned);
         }
@@ -109,12 +112,14 @@ impl Batch<'_> {
             Err(error) => error.to_string(),
             Ok(_) => return Ok(Disposition::Returned),
         };
+        reached(Branch::NotRegistered);
         let failure = self.failure(job, "NotRegistered", error);
         match self.record_unstarted(job, State::Failure, &failure).await? {
             Standing::Mine => {
                 self.after(&job.message, Ending::Failure(failure.clone()))
                     .await?;
-                self.dead_job(job, &failure, job.message.attempt).await
+                let runs = self.runs_so_far(job).await?;
+                self.dead_job(job, &failure, runs).await
             }
             standing => self.refused(job, standing).await,
         }
@@ -137,6 +142,7 @@ impl Batch<'_> {
         );
         match self.record_unstarted(job, State::Revoked, &failure).await? {
             Standing::Mine => {
+                reached(Branch::Expired);
                 tracing::info!(task_id = job.message.id, task = job.message.task, "expired");
                 self.after(&job.message, Ending::Revoked(failure)).await?;
                 Ok(Disposition::Done)
@@ -159,6 +165,7 @@ impl Batch<'_> {
     /// Back to the queue until its ETA, 900 s at a time. A FIFO queue delays no single message: there
     /// it is hidden, which keeps the order.
     async fn put_back(&self, job: &Job<'_>, eta: Timestamp) -> Result<Disposition> {
+        reached(Branch::PutBack);
         if job.delivery.queue.is_fifo() {
             self.hide(job.delivery, whole_seconds(eta.since(self.now())))
                 .await?;

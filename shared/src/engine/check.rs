@@ -13,10 +13,11 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
-use crate::canvas::{self, Canvas, Fails};
+use crate::canvas::{self, Canvas, Fails, GROUP};
 use crate::error::Result;
 use crate::group::{Block, Header, blocks, member_id};
 use crate::id;
+use crate::message::Message;
 use crate::ports::{Key, QueueName};
 use crate::record::{State, field, instant, is_expired, status};
 use crate::time::Timestamp;
@@ -42,7 +43,7 @@ impl Batch<'_> {
         let app = self.worker.app();
         let id = &job.message.id;
         let settled = match app.group(id).await? {
-            None => true,
+            None => self.never_begun(id, opened).await?,
             Some(header) => match Ending::of(id, &header.item) {
                 Some(ending) => self.follow_end(job, &header, ending).await?,
                 None => {
@@ -55,6 +56,24 @@ impl Batch<'_> {
             app.ports().store.write(watch::end(id, opened)).await?;
         }
         Ok(Disposition::Done)
+    }
+
+    /// A group without a record: the message of its first members, which begins it, may still come. Whether
+    /// there is no more to look after.
+    async fn never_begun(&self, id: &str, opened: Timestamp) -> Result<bool> {
+        let items = self.items(vec![id.to_owned()]).await?;
+        // Revoked or given up before it began.
+        if items.contains_key(id) {
+            return Ok(true);
+        }
+        if self.now().since(opened) < GONE {
+            return Ok(false);
+        }
+        let failure = self.lost(opened, " of its first members, which begins it,");
+        tracing::error!(task_id = id, %failure, "a group never began");
+        self.record_lost(&Message::new(id, GROUP), id.to_owned(), GROUP, &failure)
+            .await?;
+        Ok(true)
     }
 
     /// What follows the end of a group may have been lost like its members. Whether there is no more to

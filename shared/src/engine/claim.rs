@@ -9,14 +9,15 @@ use std::time::Duration;
 use crate::app::GUARD_FOR;
 use crate::checkpoint::{self, Checkpoints};
 use crate::error::{Error, ErrorKind, Result};
+use crate::message::Message;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
-use crate::record::{self, Attempt, State, attempts, count, field};
+use crate::record::{Attempt, State, attempts, count, field};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::finish::fence;
 use super::standing::{Standing, abandoned, unleased};
-use super::{Batch, Job, Known, LEASE_GRACE, Rule};
+use super::{Batch, Branch, Job, Known, LEASE_GRACE, Rule, reached};
 
 /// How many deaths of its own a message is allowed.
 const DEATHS: u32 = 3;
@@ -54,9 +55,11 @@ pub(super) struct Claimed {
 
 impl Claimed {
     /// How often the body ran; the last claim of a task that is lost only gave it up.
-    pub(super) fn runs(&self, attempt: u32) -> u32 {
+    pub(super) fn runs(&self, message: &Message) -> u32 {
         let claims = u32::try_from(self.attempts.len()).unwrap_or(u32::MAX);
-        let claims = claims.max(attempt.saturating_add(1));
+        // A generation may have ended before its attempt ran.
+        let earlier = message.attempt.saturating_sub(message.generation);
+        let claims = claims.max(earlier.saturating_add(1));
         claims - u32::from(self.worker_lost().is_some())
     }
 
@@ -83,6 +86,7 @@ impl Batch<'_> {
             && job.delivery.receive_count <= 1
             && !(quarantined || counted)
         {
+            reached(Branch::Unclaimed);
             let attempts = vec![attempt];
             return Ok(Claim::Mine(Claimed {
                 started_at,
@@ -148,7 +152,10 @@ impl Batch<'_> {
             own,
             job.delivery.queue.is_fifo(),
         ) {
-            (Standing::Mine, Some(own), _) => Ok(Claim::Mine(own)),
+            (Standing::Mine, Some(own), _) => {
+                reached(Branch::OwnClaim);
+                Ok(Claim::Mine(own))
+            }
             (
                 Standing::Newer {
                     attempt,
@@ -171,7 +178,10 @@ impl Batch<'_> {
     fn checkpoints(&self, job: &Job<'_>, old: Option<&Item>) -> Arc<Checkpoints> {
         let claimed = checkpoint::Claimed {
             key: Key::Result(job.message.id.clone()),
-            fence: fence(job),
+            fence: match self.worker.keeps(Rule::FenceCheckpoints) {
+                true => fence(job),
+                false => When::Present,
+            },
             until: self.stop_at(),
         };
         let values = old.map(checkpoint::of).unwrap_or_default();
@@ -191,16 +201,17 @@ impl Batch<'_> {
         const TRIES: u32 = 4;
         let ports = self.worker.app().ports();
         let mut pause = Duration::from_millis(25);
-        let mut outcome = record::write(&*ports.store, write.clone(), self.now()).await;
+        let mut outcome = self.write_record(write.clone()).await;
         for _ in 1..TRIES {
             match &outcome {
                 Err(error) if error.is_retryable() && (doubtful || self.in_doubt(error)) => {}
                 _ => break,
             }
             doubtful = true;
+            reached(Branch::AsksAgain);
             ports.clock.sleep(pause).await;
             pause *= 4;
-            outcome = record::write(&*ports.store, write.clone(), self.now()).await;
+            outcome = self.write_record(write.clone()).await;
         }
         outcome
     }
@@ -211,20 +222,9 @@ impl Batch<'_> {
         if !self.worker.keeps(Rule::AskAgainInDoubt) {
             return;
         }
-        // Due at once: no time is set, which another's clock might not have reached.
-        let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
-        let first = job.message.attempt == 0 && job.delivery.receive_count <= 1;
-        if self.singled_out(job) && job.alone && !first {
-            // What the claim has counted was no death.
-            changes.push(Change::Add(field::CRASHES.into(), -1));
-        }
-        let write = Write {
-            key: Key::Result(job.message.id.clone()),
-            op: Op::Update(changes),
-            when: fence(job),
-        };
-        match self.write_claim(write, true).await {
+        match self.write_release(job).await {
             Ok(Outcome::Applied(_)) => {
+                reached(Branch::Released);
                 let (task_id, owner) = (&job.message.id, &job.owner);
                 tracing::warn!(task_id, owner, "gave its claim up");
             }
@@ -233,6 +233,27 @@ impl Batch<'_> {
                 let task_id = &job.message.id;
                 tracing::warn!(task_id, %error, "its claim stands until its lease ends");
             }
+        }
+    }
+
+    async fn write_release(&self, job: &Job<'_>) -> Result<Outcome> {
+        // Due at once: no time is set, which another's clock might not have reached.
+        let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
+        let release = |changes: &[Change], when| Write {
+            key: Key::Result(job.message.id.clone()),
+            op: Op::Update(changes.to_vec()),
+            when,
+        };
+        if !(self.singled_out(job) && job.alone) {
+            return self.write_claim(release(&changes, fence(job)), true).await;
+        }
+        // What the claim has counted was no death. One that found nothing there has counted nothing.
+        let plain = release(&changes, fence(job));
+        changes.push(Change::Add(field::CRASHES.into(), -1));
+        let counted = When::All(vec![fence(job), When::Has(field::CRASHES.into())]);
+        match self.write_claim(release(&changes, counted), true).await? {
+            Outcome::Refused(_) => self.write_claim(plain, true).await,
+            released => Ok(released),
         }
     }
 

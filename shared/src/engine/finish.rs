@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::app::whole_seconds;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::failure::shortened;
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
@@ -16,7 +16,7 @@ use super::decide::Verdict;
 use super::follow::{Ending, Output};
 use super::group::list;
 use super::standing::{Standing, kept_for, kept_message, unleased};
-use super::{Batch, Job, Known, Rule};
+use super::{Batch, Branch, Job, Known, Rule, reached};
 
 impl Batch<'_> {
     pub(super) async fn finish(
@@ -35,7 +35,7 @@ impl Batch<'_> {
             return Ok(Disposition::Done);
         }
         let verdict = self.sendable(job, verdict);
-        let (fenced, runs) = (claimed.fenced, claimed.runs(job.message.attempt));
+        let (fenced, runs) = (claimed.fenced, claimed.runs(&job.message));
         if matches!(verdict, Verdict::Retry { .. }) && !self.worker.keeps(Rule::RecordRetryFirst) {
             let write = self.finish_write(known, claimed, &verdict);
             let disposition = self.follow(job, verdict, runs).await?;
@@ -78,6 +78,12 @@ impl Batch<'_> {
     /// the body again.
     async fn record(&self, write: &Write) -> Result<Outcome> {
         let first = self.finishes.soon(write.clone()).await;
+        if !self.worker.keeps(Rule::InsistOnFinish) {
+            return first;
+        }
+        if first.as_ref().is_err_and(Error::is_retryable) {
+            reached(Branch::InsistsOnFinish);
+        }
         let ports = self.worker.app().ports();
         record::insist(ports, write, first, self.invocation.deadline).await
     }
@@ -148,6 +154,9 @@ impl Batch<'_> {
                 if let Some(message) = kept_message(job) {
                     set(field::MESSAGE, message);
                 }
+                if dead {
+                    set(field::MESSAGE_ID, job.delivery.message_id.as_str().into());
+                }
                 now + expires
             }
             Verdict::Ignored => {
@@ -213,6 +222,7 @@ impl Batch<'_> {
             Outcome::Refused(Some(old)) => Some(old),
             // A batch doesn't always tell: ask.
             Outcome::Refused(None) => {
+                reached(Branch::AsksForRecord);
                 let key = Key::Result(job.message.id.clone());
                 self.worker.app().ports().store.get(&key).await?
             }
@@ -222,6 +232,7 @@ impl Batch<'_> {
             return Ok(Settled::Lost(Standing::Held { until: self.now() }));
         };
         if !fenced && is_expired(&old, self.now()) {
+            reached(Branch::FinishesExpired);
             let anew = anew(write, self.now());
             return match self.worker.app().ports().store.write(anew).await? {
                 Outcome::Applied(_) => Ok(Settled::Recorded),
@@ -232,10 +243,10 @@ impl Batch<'_> {
         let owner = old.get(field::OWNER).and_then(Attribute::as_text);
         let mine = owner == Some(&job.owner) && crate::record::status(&old) == Some(wrote);
         if mine {
+            reached(Branch::OwnFinish);
             return Ok(Settled::Recorded);
         }
-        let standing = Standing::of(&old, job, self.now());
-        match standing {
+        match self.stands(&old, job) {
             // Its own claim: the finish itself was not applied. Never so, unless the store is wrong.
             Standing::Mine if fenced => Ok(Settled::Lost(Standing::Held { until: self.now() })),
             standing => Ok(Settled::Lost(standing)),

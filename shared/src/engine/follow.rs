@@ -174,11 +174,15 @@ impl Batch<'_> {
         let (mut lost, id) = (launch.canvas.clone(), launch.id.clone());
         let (rest, member) = (launch.rest.clone(), launch.member.clone());
         let error = match self.worker.app().launch(launch) {
-            Ok(ready) => match self.outbox.send(&ready.queue, ready.outgoing).await {
-                Ok(_) => return Ok(()),
-                Err(error) if error.is_retryable() => return Err(error),
-                Err(error) => error,
-            },
+            Ok(ready) => {
+                let all = std::iter::once(ready.outgoing).chain(ready.more);
+                let sent = all.map(|outgoing| self.outbox.send(&ready.queue, outgoing));
+                match try_join_all(sent).await {
+                    Ok(_) => return Ok(()),
+                    Err(error) if error.is_retryable() => return Err(error),
+                    Err(error) => error,
+                }
+            }
             Err(error) => error,
         };
         let failure = Failure {

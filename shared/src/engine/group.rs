@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::group::{Block, Counted, Header, chord_error, header_fields, member_id};
 use crate::launch::{Launch, Origin, outgoing};
-use crate::message::{FanOut, Member, Message, Part};
-use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
+use crate::message::{FanOut, Member, Message};
+use crate::ports::{Attribute, Change, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, State, field};
 use crate::watch;
 use crate::worker::Disposition;
@@ -37,7 +37,16 @@ impl Batch<'_> {
         if let Some(opened) = fan_out.check {
             return self.check(job, opened).await;
         }
-        if fan_out.part.is_none()
+        if !fan_out.members.is_empty() && fan_out.part.is_none_or(|part| !part.kept) {
+            // Before all: whoever dies after this has left a group that is looked after.
+            let watched = watch::begin(&message.id, fan_out, self.now());
+            let store = &self.worker.app().ports().store;
+            for outcome in store.write_many(watched).await {
+                outcome?;
+            }
+        }
+        // What begins with the first member begins the group.
+        if fan_out.first() == 0
             && let Some(ended) = self.open(job, fan_out).await?
         {
             self.after(message, ended).await?;
@@ -47,9 +56,9 @@ impl Batch<'_> {
         if size == 0 {
             self.complete(&message.id, false).await?;
         } else if fan_out.members.len() > PART {
-            self.send_parts(job, fan_out).await?;
+            self.send_parts(job).await?;
         } else {
-            self.send_members(message, fan_out).await?;
+            self.send_members(message).await?;
         }
         tracing::debug!(task_id = message.id, size, "sent a group");
         Ok(Disposition::Done)
@@ -81,13 +90,6 @@ impl Batch<'_> {
             when: When::Any(unleased(job)),
         };
         let store = &*self.worker.app().ports().store;
-        if fan_out.size() > 0 {
-            // Before all: whoever dies after this has left a group that is looked after.
-            let watched = watch::begin(&message.id, &fan_out.members, now);
-            for outcome in store.write_many(watched).await {
-                outcome?;
-            }
-        }
         let outcome = record::write(store, write, now).await?;
         Ok(match outcome {
             Outcome::Applied(_) => None,
@@ -95,52 +97,34 @@ impl Batch<'_> {
         })
     }
 
-    /// A large group is sent by several deliveries.
-    async fn send_parts(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<()> {
-        let first = fan_out.part.map_or(0, |part| part.first);
-        let size = count_of(fan_out.size());
-        let chunks = fan_out.members.chunks(PART).enumerate();
-        let parts = chunks.map(|(place, members)| {
-            let first = first + count_of(place * PART);
-            let part = Part { first, size };
-            self.send_part(job, &job.message, members.to_vec(), part)
-        });
-        try_join_all(parts).await.map(drop)
+    /// A large group is sent by several deliveries: this one sends the first members, and messages for the
+    /// others.
+    async fn send_parts(&self, job: &Job<'_>) -> Result<()> {
+        let mut parts = job.message.split_by_count(PART).into_iter();
+        let first = parts.next();
+        let sent = parts.map(|part| self.send_part(job, part));
+        try_join_all(sent).await?;
+        match first {
+            Some(first) => self.send_members(&first).await,
+            None => Ok(()),
+        }
     }
 
-    /// Sends the message that sends these members of a group, whose own message it is made from.
-    pub(super) async fn send_part(
-        &self,
-        job: &Job<'_>,
-        group: &Message,
-        members: Vec<Value>,
-        part: Part,
-    ) -> Result<()> {
-        let fan_out = FanOut {
-            members,
-            body: None,
-            fails: fails_of(group),
-            part: Some(part),
-            check: None,
-        };
-        let part = Message {
-            link: Vec::new(),
-            link_error: Vec::new(),
-            chain: Vec::new(),
-            member: None,
-            fan_out: Some(Box::new(fan_out)),
-            ..group.clone()
-        };
+    /// Sends the message of some of a group's members.
+    pub(super) async fn send_part(&self, job: &Job<'_>, part: Message) -> Result<()> {
         let queue = match job.home.is_fifo() {
-            true => crate::ports::QueueName::new(crate::ports::QueueName::DEFAULT),
+            true => QueueName::new(QueueName::DEFAULT),
             false => job.home.clone(),
         };
         let outgoing = outgoing(&part, &queue, self.now())?;
         self.outbox.send(&queue, outgoing).await.map(drop)
     }
 
-    async fn send_members(&self, message: &Message, fan_out: &FanOut) -> Result<()> {
-        let first = fan_out.part.map_or(0, |part| part.first);
+    async fn send_members(&self, message: &Message) -> Result<()> {
+        let Some(fan_out) = &message.fan_out else {
+            return Ok(());
+        };
+        let first = fan_out.first();
         let size = count_of(fan_out.size());
         let sent = fan_out.members.iter().enumerate().map(|(place, member)| {
             let place = place_in(message, first + count_of(place), size);

@@ -52,8 +52,10 @@ impl Batch<'_> {
             let part = Part {
                 first: first.index,
                 size,
+                kept: true,
             };
-            self.send_part(job, message, values(run), part).await?;
+            let part = message.with_members(part, values(run));
+            self.send_part(job, part).await?;
         }
         Ok(())
     }
@@ -129,7 +131,7 @@ impl Batch<'_> {
     }
 
     /// FAILURE, unless it has ended or somebody runs it.
-    async fn record_lost(
+    pub(super) async fn record_lost(
         &self,
         group: &Message,
         id: String,
@@ -142,11 +144,16 @@ impl Batch<'_> {
             Change::Set(field::STATUS.into(), State::Failure.into()),
             Change::Set(field::ERROR.into(), failure.into()),
             Change::Set(field::FINISHED_AT.into(), now.into()),
-            Change::Set(field::PARENT_ID.into(), group.id.as_str().into()),
             Change::Set(field::ROOT_ID.into(), group.root().into()),
             Change::Set(field::TTL.into(), ttl.as_secs().into()),
             Change::Remove(field::DUE_AT.into()),
         ];
+        if id != group.id {
+            changes.push(Change::Set(
+                field::PARENT_ID.into(),
+                group.id.as_str().into(),
+            ));
+        }
         if !task.is_empty() {
             changes.push(Change::Set(field::TASK.into(), task.into()));
         }
@@ -159,8 +166,7 @@ impl Batch<'_> {
                 dead(now),
             ]),
         };
-        let store = &*self.worker.app().ports().store;
-        record::write(store, write, now).await.map(drop)
+        self.write_record(write).await.map(drop)
     }
 
     pub(super) fn lost(&self, since: Timestamp, part: &str) -> Failure {

@@ -19,6 +19,7 @@
 //! handed back, to come again when it does.
 
 mod admit;
+mod branches;
 mod check;
 mod claim;
 mod coalesce;
@@ -57,6 +58,12 @@ use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
 
 use admit::Admission;
+#[cfg_attr(
+    not(feature = "sim"),
+    expect(unreachable_pub, reason = "public where there is a simulation")
+)]
+pub use branches::Branch;
+pub(crate) use branches::reached;
 use claim::Claim;
 use coalesce::{Hides, Outbox, Pending, Writes};
 use company::{Company, Seat};
@@ -244,6 +251,9 @@ impl<'a> Batch<'a> {
             return;
         };
         let pause = until.since(self.now());
+        if !rest.is_empty() {
+            reached(Branch::GroupHandedBack);
+        }
         let hidden = rest.iter().map(|(_, delivery)| self.hide(delivery, pause));
         for result in join_all(hidden).await {
             if let Err(error) = result {
@@ -279,7 +289,9 @@ impl<'a> Batch<'a> {
         let message = match Message::decode(&delivery.body, &delivery.message_id, delivery.sent_at)
         {
             Ok(message) => message,
+            Err(_) if !self.worker.keeps(Rule::KeepUndecodable) => return Ok(Disposition::Done),
             Err(error) => {
+                reached(Branch::Undecodable);
                 return self.dead_body(delivery, &error).await;
             }
         };
@@ -335,7 +347,8 @@ impl<'a> Batch<'a> {
             Standing::Mine => {
                 self.after(&job.message, Ending::Failure(failure.clone()))
                     .await?;
-                self.dead_job(job, &failure, job.message.attempt).await
+                let runs = self.runs_so_far(job).await?;
+                self.dead_job(job, &failure, runs).await
             }
             standing => self.refused(job, standing).await,
         }
@@ -353,6 +366,7 @@ impl<'a> Batch<'a> {
                 Claim::Mine(claimed) => return self.carry_out(&known, claimed).await,
                 Claim::Over(disposition) => return Ok(disposition),
                 Claim::Suspect => {
+                    reached(Branch::Suspect);
                     seat.be_alone().await;
                     job.alone = seat.is_alone();
                 }
@@ -362,6 +376,7 @@ impl<'a> Batch<'a> {
                     retries,
                     due_at,
                 } => {
+                    reached(Branch::Adopted);
                     job.message.attempt = attempt;
                     job.message.retries = retries;
                     job.message.eta = due_at;
@@ -376,7 +391,10 @@ impl<'a> Batch<'a> {
         mut claimed: claim::Claimed,
     ) -> Result<Disposition> {
         let verdict = match claimed.worker_lost() {
-            Some(error) => Verdict::lost(known, &error, self.now()),
+            Some(error) => {
+                reached(Branch::WorkerLost);
+                Verdict::lost(known, &error, self.now())
+            }
             None => {
                 let outcome = match self.carried(&known.job.message).await {
                     Ok(input) => self.run(known, &mut claimed, input).await,

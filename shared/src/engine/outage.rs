@@ -2,27 +2,29 @@
 //!
 //! A store or queue that doesn't answer is no fault of the message, but each delivery counts, and SQS gives
 //! a message up after some ten of them: in about nine minutes. So from the sixth on the message is sent anew,
-//! which starts SQS's count again, with pauses of up to a quarter of an hour. How often it came before
-//! travels in an attribute, for what a first delivery may skip.
+//! which starts SQS's count again, with pauses of up to a quarter of an hour. How often it came before,
+//! and under which MessageId, travels in an attribute: it is the same message still, for what a first delivery may
+//! skip and for what another message of its task has no part in.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::id;
 use crate::launch::outgoing;
 use crate::ports::{Delivery, MAX_DELAY, Outgoing};
 use crate::worker::Disposition;
 
-use super::{Batch, Job};
+use super::{Batch, Branch, Job, reached};
 
-/// How often a message was received before it was sent anew.
+/// How often a message was received before it was sent anew, and its first MessageId.
 const RECEIVES: &str = "sedano-receives";
 /// From this delivery on a message is sent anew.
 const OFTEN: u32 = 6;
 /// What SQS takes.
 const MOST_ATTRIBUTES: usize = 10;
 
-/// The deliveries, each with the count of all its receives.
+/// The deliveries, each with the count of all its receives, and the id it had at first.
 pub(super) fn with_earlier_receives(deliveries: &[Delivery]) -> Cow<'_, [Delivery]> {
     if !deliveries
         .iter()
@@ -33,9 +35,15 @@ pub(super) fn with_earlier_receives(deliveries: &[Delivery]) -> Cow<'_, [Deliver
     let mut deliveries = deliveries.to_vec();
     for delivery in &mut deliveries {
         // Taken off: the message of the next attempt has no earlier receives.
-        let earlier = delivery.attributes.remove(RECEIVES);
-        let earlier = earlier.and_then(|text| text.parse().ok()).unwrap_or(0);
-        delivery.receive_count = delivery.receive_count.saturating_add(earlier);
+        let Some(earlier) = delivery.attributes.remove(RECEIVES) else {
+            continue;
+        };
+        let (receives, message_id) = earlier.split_once(' ').unwrap_or((&earlier, ""));
+        let receives = receives.parse().unwrap_or(0);
+        delivery.receive_count = delivery.receive_count.saturating_add(receives);
+        if id::is_valid(message_id) {
+            delivery.message_id = message_id.to_owned();
+        }
     }
     Cow::Owned(deliveries)
 }
@@ -67,6 +75,7 @@ impl Batch<'_> {
         let (message_id, task_id) = (&job.delivery.message_id, &job.message.id);
         match sent {
             Ok(_) => {
+                reached(Branch::SentAnew);
                 tracing::warn!(message_id, task_id, %error, "sent anew, to outlast an outage");
                 Ok(Disposition::Done)
             }
@@ -86,7 +95,7 @@ impl Batch<'_> {
         copy.group.clone_from(&delivery.group);
         copy.attributes.clone_from(&delivery.attributes);
         if copy.attributes.len() < MOST_ATTRIBUTES {
-            let receives = delivery.receive_count.to_string();
+            let receives = format!("{} {}", delivery.receive_count, delivery.message_id);
             copy.attributes.insert(RECEIVES.to_owned(), receives);
         }
         Ok(copy)

@@ -11,7 +11,7 @@ use crate::worker::Disposition;
 use super::follow::Ending;
 use super::reroute::{runs, undelivered_event};
 use super::standing::Standing;
-use super::{Batch, Job};
+use super::{Batch, Branch, Job, Rule, reached};
 
 impl Batch<'_> {
     /// Gives the task up, unless somebody has run it to an end, runs it, or will run a later attempt.
@@ -31,8 +31,13 @@ impl Batch<'_> {
         if job.message.fan_out.is_some() {
             return self.reap_group(job, &failure).await;
         }
-        match self.record_unstarted(job, State::Failure, &failure).await? {
+        let recorded = match self.worker.keeps(Rule::RecordUndelivered) {
+            true => self.record_unstarted(job, State::Failure, &failure).await?,
+            false => Standing::Mine,
+        };
+        match recorded {
             Standing::Mine => {
+                reached(Branch::Reaped);
                 self.after(&job.message, Ending::Failure(failure.clone()))
                     .await?;
                 let runs = known.as_ref().map_or(0, runs);
@@ -43,7 +48,10 @@ impl Batch<'_> {
                 self.hide(job.delivery, Duration::from_secs(1)).await?;
                 Ok(Disposition::Returned)
             }
-            standing => self.refused(job, standing).await,
+            standing => {
+                reached(Branch::ReapedInVain);
+                self.refused(job, standing).await
+            }
         }
     }
 }

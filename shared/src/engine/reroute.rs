@@ -8,7 +8,8 @@ use crate::dead_letters::attribute;
 use crate::error::{Error, Result};
 use crate::failure::Failure;
 use crate::ports::{
-    BATCH_BYTES, Change, Delivery, Item, Key, MAX_HIDE, Op, Outgoing, QueueName, When, Write,
+    Attribute, BATCH_BYTES, Change, Delivery, Item, Key, MAX_HIDE, Op, Outgoing, QueueName, When,
+    Write,
 };
 use crate::record::{State, attempts, count, failure, field, status};
 use crate::time::Timestamp;
@@ -16,7 +17,7 @@ use crate::worker::Disposition;
 
 use super::follow::Ending;
 use super::standing::kept_message;
-use super::{Batch, Job, Rule};
+use super::{Batch, Branch, Job, Rule, reached};
 
 /// Failures whose message goes to the dead-letter queue.
 pub(crate) const DEAD: [&str; 5] = [
@@ -120,8 +121,16 @@ impl Batch<'_> {
         Ok(Disposition::Done)
     }
 
+    /// How often the body ran before its task was given up, as its record knows.
+    pub(super) async fn runs_so_far(&self, job: &Job<'_>) -> Result<u32> {
+        let key = Key::Result(job.message.id.clone());
+        let item = self.worker.app().ports().store.get(&key).await?;
+        Ok(item.as_ref().map_or(0, runs))
+    }
+
     /// What follows from a final state, once more: whoever recorded it may have died before.
     pub(super) async fn follow_again(&self, job: &Job<'_>, item: &Item) -> Result<Disposition> {
+        reached(Branch::Final);
         if !self.worker.keeps(Rule::FollowAgain) {
             return Ok(Disposition::Done);
         }
@@ -133,8 +142,8 @@ impl Batch<'_> {
         }
         let error = item.get(field::ERROR).and_then(failure);
         match error.filter(|error| DEAD.contains(&error.kind.as_str())) {
-            // Another copy, delivered for the first time, has nothing to make good.
-            Some(error) if job.delivery.receive_count > 1 => {
+            Some(error) if ended_with(item, job.delivery) => {
+                reached(Branch::LetterMadeGood);
                 let lost = error.kind == "WorkerLost";
                 self.dead_job(job, &error, runs(item).saturating_sub(lost.into()))
                     .await
@@ -148,6 +157,7 @@ impl Batch<'_> {
         let Some(message) = kept_message(job) else {
             return Ok(());
         };
+        reached(Branch::RevokedMessageKept);
         let revoked = When::Eq(field::STATUS.into(), State::Revoked.into());
         let write = Write {
             key: Key::Result(job.message.id.clone()),
@@ -209,11 +219,20 @@ pub(super) fn undelivered_event(delivery: &Delivery) -> Option<String> {
     ))
 }
 
+/// Whether it was this message that the task ended with, so that its dead letter may still be missing. Another
+/// message of the same task has nothing to make good. Counts of receives tell them apart badly: SQS's are
+/// approximate.
+fn ended_with(item: &Item, delivery: &Delivery) -> bool {
+    let ended_with = item.get(field::MESSAGE_ID).and_then(Attribute::as_text);
+    ended_with == Some(&*delivery.message_id)
+}
+
 /// How often the body ran, as its record knows.
 pub(super) fn runs(item: &Item) -> u32 {
     let kept = u32::try_from(attempts(item).len()).unwrap_or(u32::MAX);
-    // Only the last ten are kept.
-    kept.max(count(item, field::ATTEMPT))
+    // Only the last ten are kept. A generation may have ended before its attempt ran.
+    let attempt = count(item, field::ATTEMPT);
+    kept.max(attempt.saturating_sub(count(item, field::GENERATION)))
 }
 
 /// Text that SQS takes as an attribute: not empty, no control characters, of reasonable length.

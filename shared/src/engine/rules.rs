@@ -48,6 +48,30 @@ pub enum Rule {
     OutlastOutage,
     /// Behind a message of a FIFO group that isn't done, the rest of the group waits; without it, it goes on.
     KeepOrder,
+    /// What a run found out is written again and again, until its invocation ends; without it, it is tried once.
+    InsistOnFinish,
+    /// What can't be given its time in what is left of an invocation is handed back; without it, it is started.
+    HandBackLate,
+    /// A panic ends its body; without it, its process.
+    ContainPanics,
+    /// A body is stopped at its limit; without it, it isn't.
+    StopAtLimit,
+    /// What can't be decoded becomes a dead letter; without it, it is acknowledged.
+    KeepUndecodable,
+    /// What SQS gave up is recorded as FAILURE; without it, it is a dead letter and nothing else.
+    RecordUndelivered,
+    /// A redriven task's record begins anew, and then its message is sent; without it, the message goes first.
+    RecordGenerationFirst,
+    /// A dead letter is removed when its task was sent back to work; without it, before.
+    RemoveLetterLast,
+    /// A message of an earlier generation is acknowledged; without it, it counts as one of this.
+    Supersede,
+    /// What is sent by what was sent by … comes to an end after 1000 sends; without it, it doesn't.
+    CapHops,
+    /// A checkpoint is written only by who holds the claim; without it, by whoever comes to one.
+    FenceCheckpoints,
+    /// A record past its ttl counts as absent; without it, it counts until it is removed.
+    ForgetExpired,
 }
 
 #[cfg(feature = "sim")]
@@ -71,26 +95,24 @@ impl Rule {
         Rule::DeriveChildIds,
         Rule::OutlastOutage,
         Rule::KeepOrder,
+        Rule::InsistOnFinish,
+        Rule::HandBackLate,
+        Rule::ContainPanics,
+        Rule::StopAtLimit,
+        Rule::KeepUndecodable,
+        Rule::RecordUndelivered,
+        Rule::RecordGenerationFirst,
+        Rule::RemoveLetterLast,
+        Rule::Supersede,
+        Rule::CapHops,
+        Rule::FenceCheckpoints,
+        Rule::ForgetExpired,
     ];
 }
 
 impl Worker {
-    /// Whether the rule holds. Everywhere but in the simulation, always.
-    #[cfg(not(feature = "sim"))]
-    pub(crate) fn keeps(&self, _: Rule) -> bool {
-        true
-    }
-
-    /// Whether the rule holds. Everywhere but in the simulation, always.
-    #[cfg(feature = "sim")]
+    /// Whether the rule holds, as [`App::keeps`](crate::App) says.
     pub(crate) fn keeps(&self, rule: Rule) -> bool {
-        self.without != Some(rule)
-    }
-
-    /// The worker without one of the protocol's rules.
-    #[cfg(feature = "sim")]
-    pub(crate) fn without(mut self, rule: Option<Rule>) -> Self {
-        self.without = rule;
-        self
+        self.app().keeps(rule)
     }
 }

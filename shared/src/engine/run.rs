@@ -13,12 +13,12 @@ use crate::context::Context;
 use crate::failure::{Panicked, TaskError, TimeLimit};
 
 use super::claim::Claimed;
-use super::{Batch, Known, Rule};
+use super::{Batch, Branch, Known, Rule, reached};
 
 /// What a body ended with: its JSON, or its error.
 pub(super) type Outcome = Result<String, TaskError>;
 
-/// A run that begins this long after its invocation had to wait for others.
+/// A run that begins this long after its invocation, or later, had to wait: for others, or for its claim.
 const LATE: Duration = Duration::from_secs(1);
 
 impl Batch<'_> {
@@ -33,9 +33,9 @@ impl Batch<'_> {
         let left = self.stop_at().since(now);
         let own = message.time_limit.or(known.options().time_limit);
         let limit = own.map_or(left, |own| own.min(left));
-        // A fresh invocation would have given it this much, or nearly.
-        let fresh = self.stop_at().since(self.started);
-        let short = own.is_none() && left + LATE < fresh;
+        // A fresh invocation would have given it this much, or what it may take at most.
+        let fresh = self.stop_at().since(self.started).saturating_sub(LATE);
+        let short = limit < own.map_or(fresh, |own| own.min(fresh));
         let soft = message.soft_time_limit.or(known.options().soft_time_limit);
         let app = self.worker.app().inside_task(message.hops);
         let state = self.worker.state_map().clone();
@@ -53,13 +53,22 @@ impl Batch<'_> {
         let body = known
             .def
             .run(&context, args.collect(), message.kwargs.clone());
+        let body = async {
+            match self.worker.keeps(Rule::ContainPanics) {
+                true => caught(body).await,
+                false => body.await,
+            }
+        };
         let clock = &self.worker.app().ports().clock;
         let outcome = tokio::select! {
             biased;
-            outcome = caught(body) => outcome,
-            () = clock.sleep(limit) => Err(match short {
-                true => TaskError::cut_short(),
-                false => TimeLimit(limit).into(),
+            outcome = body => outcome,
+            () = clock.sleep(limit), if self.worker.keeps(Rule::StopAtLimit) => Err(if short {
+                reached(Branch::CutShort);
+                TaskError::cut_short()
+            } else {
+                reached(Branch::StoppedAtLimit);
+                TimeLimit(limit).into()
             }),
         };
         claimed.children = context.sent();
@@ -75,7 +84,10 @@ async fn caught(body: impl Future<Output = Outcome>) -> Outcome {
         // After a panic the body is never polled again, so nobody sees it half done.
         match catch_unwind(AssertUnwindSafe(|| body.poll(context))) {
             Ok(polled) => polled,
-            Err(panic) => Poll::Ready(Err(Panicked(panic_text(&*panic)).into())),
+            Err(panic) => {
+                reached(Branch::Panicked);
+                Poll::Ready(Err(Panicked(panic_text(&*panic)).into()))
+            }
         }
     })
     .await

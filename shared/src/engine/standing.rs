@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::reroute::DEAD;
-use super::{Batch, Job, Rule};
+use super::{Batch, Branch, Job, Rule, reached};
 
 /// How the record stands to a message that wants to run.
 pub(super) enum Standing {
@@ -42,11 +42,14 @@ pub(super) enum Standing {
     Abandoned,
 }
 
-impl Standing {
-    pub(super) fn of(item: &Item, job: &Job<'_>, now: Timestamp) -> Self {
+impl Batch<'_> {
+    /// How the item stands to a message.
+    pub(super) fn stands(&self, item: &Item, job: &Job<'_>) -> Standing {
+        let now = self.now();
         let attempt = count(item, field::ATTEMPT);
         let until = instant(item, field::LEASE_UNTIL).unwrap_or(now);
-        if count(item, field::GENERATION) > job.message.generation {
+        let redriven = count(item, field::GENERATION) > job.message.generation;
+        if redriven && self.worker.keeps(Rule::Supersede) {
             // Helped or adopted, it would bring back the arguments and the expiry of an earlier life.
             return Standing::Superseded;
         }
@@ -83,9 +86,7 @@ impl Standing {
             _ => Standing::Held { until },
         }
     }
-}
 
-impl Batch<'_> {
     /// Whether a message that its process died with runs again where it is: in quarantine, on a FIFO
     /// queue, where leaving would cost it its place, or anywhere if there is no quarantine.
     pub(super) fn singled_out(&self, job: &Job<'_>) -> bool {
@@ -108,7 +109,7 @@ impl Batch<'_> {
     pub(super) fn standing(&self, job: &Job<'_>, outcome: Outcome) -> Standing {
         match outcome {
             Outcome::Applied(_) => Standing::Mine,
-            Outcome::Refused(Some(old)) => Standing::of(&old, job, self.now()),
+            Outcome::Refused(Some(old)) => self.stands(&old, job),
             // Refused, though there is nothing: it was removed since. The next delivery will tell.
             Outcome::Refused(None) => Standing::Held { until: self.now() },
         }
@@ -118,7 +119,15 @@ impl Batch<'_> {
     pub(super) async fn refused(&self, job: &Job<'_>, standing: Standing) -> Result<Disposition> {
         let task_id = &job.message.id;
         match standing {
-            Standing::Mine | Standing::Overtaken | Standing::Superseded => Ok(Disposition::Done),
+            Standing::Mine => Ok(Disposition::Done),
+            Standing::Overtaken => {
+                reached(Branch::Overtaken);
+                Ok(Disposition::Done)
+            }
+            Standing::Superseded => {
+                reached(Branch::Superseded);
+                Ok(Disposition::Done)
+            }
             Standing::Final(item) => self.follow_again(job, &item).await,
             Standing::Newer { .. } if !self.worker.keeps(Rule::HelpStale) => Ok(Disposition::Done),
             Standing::Newer { .. } if job.delivery.queue.is_fifo() => Ok(Disposition::Returned),
@@ -127,6 +136,7 @@ impl Batch<'_> {
                 retries,
                 due_at,
             } => {
+                reached(Branch::Helped);
                 tracing::info!(task_id, attempt, "sent a recorded retry again");
                 let mut next = job.message.clone();
                 next.attempt = attempt;
@@ -141,6 +151,7 @@ impl Batch<'_> {
             // Both copies are one message: acknowledging it would take away what brings the task back
             // if its runner dies.
             Standing::Held { until } => {
+                reached(Branch::Held);
                 // Nobody may hold it any more, and yet it isn't for this message: it asks less and less often,
                 // for each time is a receive.
                 let least = 1_u64 << job.delivery.receive_count.min(6);
@@ -150,6 +161,7 @@ impl Batch<'_> {
             }
             Standing::Abandoned => match self.quarantine() {
                 Some(quarantine) if !self.singled_out(job) => {
+                    reached(Branch::Quarantined);
                     tracing::warn!(task_id, "its process died in company: on to quarantine");
                     let mut suspect = job.message.clone();
                     suspect.queue = Some(job.home.as_str().to_owned());
@@ -180,6 +192,15 @@ impl Batch<'_> {
         self.outbox.send(queue, next).await.map(drop)
     }
 
+    /// Writes to a task's record; one past its `ttl` counts as absent.
+    pub(super) async fn write_record(&self, write: Write) -> Result<Outcome> {
+        let store = &*self.worker.app().ports().store;
+        match self.worker.keeps(Rule::ForgetExpired) {
+            true => record::write(store, write, self.now()).await,
+            false => store.write(write).await,
+        }
+    }
+
     /// Records a final state of a task that nobody started.
     pub(super) async fn record_unstarted(
         &self,
@@ -203,6 +224,10 @@ impl Batch<'_> {
             Change::Set(field::TTL.into(), (now + expires).as_secs().into()),
             Change::Remove(field::DUE_AT.into()),
         ];
+        if dead {
+            let message_id = job.delivery.message_id.as_str();
+            changes.push(Change::Set(field::MESSAGE_ID.into(), message_id.into()));
+        }
         if let Some(kept) = kept_message(job) {
             changes.push(Change::Set(field::MESSAGE.into(), kept));
         }
@@ -215,8 +240,7 @@ impl Batch<'_> {
             op: Op::Update(changes),
             when: When::Any(when),
         };
-        let store = &*self.worker.app().ports().store;
-        let outcome = record::write(store, write, now).await?;
+        let outcome = self.write_record(write).await?;
         if let Outcome::Refused(Some(old)) = &outcome
             && status(old) == Some(state)
             && old.get(field::OWNER).and_then(Attribute::as_text) == Some(&job.owner)

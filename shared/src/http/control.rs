@@ -34,7 +34,7 @@ pub(super) async fn task(
         None => app.record(&id).await?,
         Some((_, seconds)) => app.wait(&id, wait(seconds)?).await?,
     };
-    super::json(StatusCode::OK, &record)
+    super::json(StatusCode::OK, &app.whole(record).await?)
 }
 
 fn wait(seconds: &str) -> Result<Duration, Problem> {

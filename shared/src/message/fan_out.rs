@@ -68,6 +68,7 @@ impl Fields {
         Ok(Some(Part {
             first: part.count("first")?.unwrap_or(0),
             size: part.count("size")?.unwrap_or(0),
+            kept: part.flag("kept")?.unwrap_or(false),
         }))
     }
 
@@ -125,6 +126,107 @@ impl Member {
     }
 }
 
+impl Message {
+    /// The message, or, of a group with more members than fit into so many bytes, several with some of them
+    /// each. The first begins the group: the others may come before it, late, or twice.
+    ///
+    /// # Errors
+    /// `Encode`, for what can't be written.
+    pub(crate) fn split(self, most: usize) -> Result<Vec<Self>> {
+        let Some(fan_out) = &self.fan_out else {
+            return Ok(vec![self]);
+        };
+        let lengths: Vec<usize> = fan_out
+            .members
+            .iter()
+            .map(|member| member.to_string().len() + 1)
+            .collect();
+        let head = self.part(0, 0).encode()?.len();
+        let room = most.saturating_sub(head).saturating_sub(ROOM);
+        if lengths.iter().sum::<usize>() <= room {
+            return Ok(vec![self]);
+        }
+        let (mut parts, mut first, mut bytes) = (Vec::new(), 0, 0);
+        for (place, length) in lengths.iter().enumerate() {
+            if bytes + length > room && place > first {
+                parts.push(self.part(first, place));
+                (first, bytes) = (place, 0);
+            }
+            bytes += length;
+        }
+        parts.push(self.part(first, lengths.len()));
+        Ok(parts)
+    }
+
+    /// The message with so many members at most, and others for the rest of them. Whoever splits it has kept
+    /// them all.
+    pub(crate) fn split_by_count(&self, most: usize) -> Vec<Self> {
+        let Some(whole) = &self.fan_out else {
+            return Vec::new();
+        };
+        let size = narrowed(whole.size());
+        let chunks = whole.members.chunks(most).enumerate();
+        let parts = chunks.map(|(place, members)| {
+            let first = whole.first() + narrowed(place * most);
+            let part = Part {
+                first,
+                size,
+                kept: true,
+            };
+            self.with_members(part, members.to_vec())
+        });
+        parts.collect()
+    }
+
+    /// The message of some of its members, which nobody has kept.
+    fn part(&self, from: usize, to: usize) -> Self {
+        let Some(whole) = &self.fan_out else {
+            return self.clone();
+        };
+        let part = Part {
+            first: whole.first() + narrowed(from),
+            size: narrowed(whole.size()),
+            kept: false,
+        };
+        let members = whole.members.get(from..to).unwrap_or_default();
+        self.with_members(part, members.to_vec())
+    }
+
+    /// The message of these members of its group. What follows the group is in that of the first.
+    pub(crate) fn with_members(&self, part: Part, members: Vec<Value>) -> Self {
+        let mut message = Message {
+            fan_out: None,
+            ..self.clone()
+        };
+        let Some(whole) = &self.fan_out else {
+            return message;
+        };
+        if part.first > 0 {
+            (message.chain, message.link, message.link_error) = Default::default();
+            message.member = None;
+        }
+        message.fan_out = Some(Box::new(FanOut {
+            members,
+            body: whole.body.clone().filter(|_| part.first == 0),
+            fails: whole.fails,
+            part: Some(part),
+            check: None,
+        }));
+        message
+    }
+}
+
+/// What the fields of a part may add to a message.
+const ROOM: usize = 1024;
+
+fn widened(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
+}
+
+fn narrowed(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 impl FanOut {
     /// The message that has a worker look at a group, which was opened within ten minutes of then.
     pub(crate) fn check(group: &str, opened: Timestamp) -> Message {
@@ -139,10 +241,15 @@ impl FanOut {
         message
     }
 
+    /// The place of its first member in the group.
+    pub(crate) fn first(&self) -> u32 {
+        self.part.map_or(0, |part| part.first)
+    }
+
     /// How many members the whole group has.
     pub(crate) fn size(&self) -> usize {
         match self.part {
-            Some(part) => usize::try_from(part.size).unwrap_or(usize::MAX),
+            Some(part) => widened(part.size),
             None => self.members.len(),
         }
     }
@@ -160,8 +267,13 @@ impl FanOut {
             map.insert("on_failure".to_owned(), canvas::word(self.fails).into());
         }
         if let Some(part) = self.part {
-            let part = json!({ "first": part.first, "size": part.size });
-            map.insert("part".to_owned(), part);
+            let mut fields = json!({ "first": part.first, "size": part.size });
+            if part.kept
+                && let Value::Object(fields) = &mut fields
+            {
+                fields.insert("kept".to_owned(), true.into());
+            }
+            map.insert("part".to_owned(), fields);
         }
         if let Some(opened) = self.check {
             map.insert("check".to_owned(), opened.to_string().into());

@@ -121,6 +121,8 @@ pub(crate) struct Part {
     pub(crate) first: u32,
     /// How many members the group has.
     pub(crate) size: u32,
+    /// Whether it is kept what they are, should they be lost.
+    pub(crate) kept: bool,
 }
 
 /// Fields of later versions that change what must happen: a worker that doesn't know them must

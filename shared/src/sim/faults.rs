@@ -40,6 +40,10 @@ pub struct Faults {
     pub untold: f64,
     /// Of receives from a standard queue: a message in flight is delivered once more.
     pub duplicated: f64,
+    /// Of messages deleted from a standard queue: comes once more, minutes to hours later.
+    pub resurfaced: f64,
+    /// Of deliveries of a standard queue that aren't the first: says that it was received less often than it was.
+    pub miscounted: f64,
     /// Of receives from a standard queue: in another order than that of sending.
     pub reordered: f64,
     /// Of batches: done, and their messages not deleted.
@@ -54,6 +58,8 @@ pub struct Faults {
     pub redeployed: f64,
     /// Of worlds: for up to 40 minutes the tables answer nobody.
     pub outage: f64,
+    /// Of worlds: for up to 40 minutes no function starts, so that SQS gives up what it has received too often.
+    pub unstarted: f64,
     /// Of worlds: items past their TTL stay for two days; otherwise an hour.
     pub late_ttl: f64,
     /// How far a process's clock may be off, either way. Two clocks' difference and the time that
@@ -77,12 +83,15 @@ impl Faults {
             entry_failed: 0.0,
             untold: 0.0,
             duplicated: 0.0,
+            resurfaced: 0.0,
+            miscounted: 0.0,
             reordered: 0.0,
             acknowledgement_lost: 0.0,
             died: 0.0,
             frozen: 0.0,
             redeployed: 0.0,
             outage: 0.0,
+            unstarted: 0.0,
             late_ttl: 0.0,
             skew: Duration::ZERO,
             until: Duration::from_secs(6 * 3600),
@@ -101,12 +110,15 @@ impl Faults {
             entry_failed: 0.02,
             untold: 0.2,
             duplicated: 0.15,
+            resurfaced: 0.02,
+            miscounted: 0.1,
             reordered: 0.5,
             acknowledgement_lost: 0.03,
             died: 0.06,
             frozen: 0.04,
             redeployed: 0.3,
             outage: 0.1,
+            unstarted: 0.05,
             late_ttl: 0.5,
             skew: MOST_SKEW,
             until: Duration::from_secs(6 * 3600),
@@ -123,6 +135,11 @@ pub(super) const KILLED_LATE: Duration = Duration::from_millis(400);
 macro_rules! setters {
     ($($name:ident)*) => {
         impl Faults {
+            /// Each rate by its name.
+            pub fn rates(&self) -> Vec<(&'static str, f64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+
             $(
                 #[doc = concat!("With this rate of [`", stringify!($name), "`](Faults#structfield.", stringify!($name), ").")]
                 #[must_use]
@@ -137,7 +154,7 @@ macro_rules! setters {
 
 setters! {
     slow throttled unreachable answer_lost done_twice done_late entry_failed untold duplicated
-    reordered acknowledgement_lost died frozen redeployed outage late_ttl
+    resurfaced miscounted reordered acknowledgement_lost died frozen redeployed outage unstarted late_ttl
 }
 
 impl Faults {

@@ -5,7 +5,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
+use crate::engine::Branch;
 use crate::ports::{Attribute, QueueName};
 use crate::record::State;
 use crate::time::Timestamp;
@@ -34,9 +36,12 @@ impl fmt::Display for Caller {
 /// A message that reached a queue.
 #[derive(Debug, Clone)]
 pub(super) struct Sent {
+    pub(super) at: Timestamp,
     pub(super) by: Caller,
     pub(super) queue: QueueName,
     pub(super) message_id: String,
+    /// What it says as it was sent, where that can't be decoded.
+    pub(super) body: String,
     /// The group it belongs to, on a FIFO queue.
     pub(super) group: Option<String>,
     /// What it says; none, if it can't be decoded.
@@ -53,6 +58,8 @@ pub(super) struct SentTask {
     pub(super) expires: Option<Timestamp>,
     pub(super) ignore_result: Option<bool>,
     pub(super) parent_id: Option<String>,
+    pub(super) generation: u32,
+    pub(super) hops: u32,
     pub(super) arguments: String,
 }
 
@@ -68,8 +75,22 @@ pub(super) struct Step {
     pub(super) retries: u32,
     pub(super) due_at: Option<Timestamp>,
     pub(super) error_kind: Option<String>,
+    /// The error, in a sentence.
+    pub(super) error: Option<String>,
+    /// What steps have left, as JSON by their names.
+    pub(super) checkpoints: BTreeMap<String, String>,
+    /// From when on it counts as absent.
+    pub(super) ttl: Option<Timestamp>,
     /// What must not change once it is final: result, error, when it ended.
     pub(super) outcome: Vec<Option<Attribute>>,
+}
+
+impl Step {
+    /// Whether the record counts as absent by then, whoever looks and whatever his clock shows.
+    pub(super) fn is_forgotten(&self, by: Timestamp) -> bool {
+        const APART: Duration = Duration::from_secs(2);
+        self.ttl.is_some_and(|ttl| ttl + APART <= by)
+    }
 }
 
 /// How a body ended.
@@ -79,7 +100,9 @@ pub(super) enum End {
     Returned,
     /// It returned an error.
     Failed,
-    /// It was stopped at a limit, or panicked.
+    /// It panicked.
+    Panicked,
+    /// It was stopped at a limit.
     Stopped,
     /// Its process died.
     Died,
@@ -91,6 +114,7 @@ pub(super) struct Run {
     pub(super) id: String,
     pub(super) task: String,
     pub(super) attempt: u32,
+    pub(super) generation: u32,
     pub(super) retries: u32,
     pub(super) invocation: u32,
     pub(super) begun: Timestamp,
@@ -98,7 +122,23 @@ pub(super) struct Run {
     pub(super) begun_there: Timestamp,
     /// When it was claimed by its process's clock.
     pub(super) claimed_there: Timestamp,
+    /// Its message's own time limit.
+    pub(super) limit: Option<Duration>,
+    /// When it is stopped at the latest, by its process's clock.
+    pub(super) stopped_there: Timestamp,
     pub(super) ended: Option<(Timestamp, End)>,
+}
+
+/// A step of a task, as its body came to know it.
+#[derive(Debug, Clone)]
+pub(super) struct Stepped {
+    pub(super) id: String,
+    pub(super) attempt: u32,
+    pub(super) invocation: u32,
+    pub(super) name: String,
+    pub(super) json: String,
+    /// Whether it was taken from the record; otherwise it was done.
+    pub(super) kept: bool,
 }
 
 /// An invocation of a function.
@@ -108,7 +148,14 @@ pub(super) struct Invoked {
     pub(super) ids: Vec<String>,
     /// Where its batch came from.
     pub(super) queue: QueueName,
+    pub(super) begun: Timestamp,
+    /// When it may be killed.
+    pub(super) deadline: Timestamp,
     pub(super) killed: bool,
+    /// It was killed by a panic of what it ran.
+    pub(super) panicked: bool,
+    /// Nothing ran for a while.
+    pub(super) frozen: bool,
 }
 
 /// A message in the dead-letter queue.
@@ -118,6 +165,13 @@ pub(super) struct DeadLetter {
     /// The task's id, if it can be decoded.
     pub(super) id: Option<String>,
     pub(super) reason: Option<String>,
+    pub(super) error: Option<String>,
+    pub(super) attempts: Option<u32>,
+    /// Since when it is there, as it says itself.
+    pub(super) dead_at: Option<String>,
+    pub(super) body: String,
+    /// What it says of its task.
+    pub(super) task: Option<SentTask>,
 }
 
 /// What became of a world.
@@ -130,8 +184,20 @@ pub(super) struct History {
     pub(super) invocations: Vec<Invoked>,
     /// When each task was first received, by its id and attempt.
     pub(super) received: BTreeMap<(String, u32), Timestamp>,
-    /// Calls about a task that an invocation got no good answer to.
-    pub(super) unanswered: BTreeSet<(u32, String)>,
+    /// When an invocation got no good answer to a call about a task's record, last.
+    pub(super) unanswered: BTreeMap<(u32, String), Timestamp>,
+    pub(super) stepped: Vec<Stepped>,
+    /// Messages given out and not handed back.
+    pub(super) out: BTreeSet<String>,
+    /// Tasks (what can't be decoded: messages) that came again though nobody handed them back, or of which
+    /// something may have been sent without an answer.
+    pub(super) repeated: BTreeSet<String>,
+    /// From when on nothing goes wrong any more.
+    pub(super) calm_from: Timestamp,
+    /// How often each thing went wrong.
+    pub(super) faults: BTreeMap<&'static str, u64>,
+    /// How often the engine came through each of its branches.
+    pub(super) branches: BTreeMap<Branch, u64>,
     pub(super) dead_letters: Vec<DeadLetter>,
     /// What is still in the queues when all should be over.
     pub(super) left: Vec<String>,

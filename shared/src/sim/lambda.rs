@@ -1,22 +1,24 @@
-//! Lambda and its event source mappings: batches received, functions invoked, messages deleted;
-//! processes that die, freeze, and are killed at their deadline.
+//! Lambda: functions invoked with batches; processes that die, freeze, and are killed at their deadline.
 
-use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use futures_util::FutureExt;
 
 use super::Blueprint;
 use super::faults::KILLED_LATE;
 use super::history::{Caller, Invoked};
-use super::process::{Process, Shared, at_once};
+use super::mapping::Mapping;
+use super::process::{Process, Shared};
 use super::queue::{SimQueue, said};
 use super::random::Random;
 use super::store::SimStore;
 use crate::app::App;
 use crate::context::StateMap;
 use crate::engine::Rule;
-use crate::ports::{BATCH_ENTRIES, Clock, Delivery, Ports, Queue, QueueName, Receipt};
+use crate::ports::{Clock, Delivery, Ports, QueueName, Receipt};
 use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
 
@@ -39,10 +41,10 @@ struct Rollout {
 }
 
 /// An execution environment: a process that serves one invocation after the other.
-struct Environment {
+pub(super) struct Environment {
     process: Arc<Process>,
     worker: Worker,
-    deployment: usize,
+    pub(super) deployment: usize,
 }
 
 /// The ports as a process sees them.
@@ -72,11 +74,17 @@ impl Lambda {
             to: from + lasts,
             deployment: which,
         };
+        let rollout = (happens && others > 0).then_some(rollout);
+        if let Some(rollout) = &rollout {
+            shared.fired("redeployed");
+            let mut history = shared.history();
+            history.calm_from = history.calm_from.max(rollout.to);
+        }
         Self {
             shared,
             blueprint,
             state,
-            rollout: (happens && others > 0).then_some(rollout),
+            rollout,
             processes: AtomicU64::new(0),
             busy: AtomicUsize::new(0),
         }
@@ -112,15 +120,23 @@ impl Lambda {
             shared.memory.queue().ready(queue).await;
             let pause = random.between(Duration::ZERO, Duration::from_millis(200));
             shared.clock.sleep(pause).await;
-            let deliveries = receive(shared, &who, &mapping, &random);
+            let deliveries = mapping.receive(shared, &who, &random);
             if deliveries.is_empty() {
                 // On a FIFO queue something visible may wait for its group.
                 let pause = Duration::from_secs(if queue.is_fifo() { 5 } else { 0 });
                 shared.clock.sleep(pause).await;
                 continue;
             }
+            if shared.starts_nothing() {
+                shared.fired("unstarted");
+                shared.log(&who, format_args!("its function doesn't start"));
+                continue;
+            }
             self.busy.fetch_add(1, Ordering::Relaxed);
             let slow = random.chance(shared.faults().slow);
+            if slow {
+                shared.fired("slow");
+            }
             let most = Duration::from_millis(if slow { 30_000 } else { 200 });
             shared
                 .clock
@@ -128,10 +144,10 @@ impl Lambda {
                 .await;
             if self.blueprint.without == Some(Rule::AcknowledgeLast) {
                 let all = deliveries.iter().map(|one| one.receipt.clone()).collect();
-                acknowledge(shared, &who, queue, all, &random).await;
+                mapping.acknowledge(shared, &who, all, &random).await;
             }
             if let Some(done) = self.invoke(&mapping, &deliveries, &random).await {
-                acknowledge(shared, &who, queue, done, &random).await;
+                mapping.acknowledge(shared, &who, done, &random).await;
             }
             self.busy.fetch_sub(1, Ordering::Relaxed);
             shared.changed.notify_waiters();
@@ -150,145 +166,72 @@ impl Lambda {
             .idle(self.deployment())
             .unwrap_or_else(|| self.environment(self.deployment()));
         let process = environment.process.clone();
-        let number = begin(shared, &mapping.queue, deliveries);
         let timeout = self.blueprint.timeout;
+        let number = begin(shared, &mapping.queue, deliveries, timeout);
         let invocation = Invocation {
             id: format!("invocation-{number}"),
             deadline: process.clock().now() + timeout,
         };
         let fatal = Fatal::draw(shared, random, timeout);
-        let mut handled =
-            Box::pin(process.scope(number, environment.worker.handle(deliveries, &invocation)));
-        let dispositions = fatal.race(shared, &process, handled.as_mut()).await;
+        let handled = process.scope(number, environment.worker.handle(deliveries, &invocation));
+        // A panic that nobody contains ends the process.
+        let mut handled = Box::pin(AssertUnwindSafe(handled).catch_unwind());
+        let ended = fatal.race(shared, &process, handled.as_mut()).await;
         let who = Caller::Invocation(number);
-        let Some(dispositions) = dispositions else {
+        let panicked = matches!(ended, Some(Err(_)));
+        let Some(Ok(dispositions)) = ended else {
             process.die();
             shared.log(&who, format_args!("killed"));
             if let Some(invoked) = shared.history().invocations.get_mut(number as usize) {
-                invoked.killed = true;
+                (invoked.killed, invoked.panicked) = (true, panicked);
             }
             return None;
         };
         drop(handled);
         shared.log(&who, format_args!("{dispositions:?}"));
         mapping.park(environment);
-        let done = deliveries.iter().zip(dispositions);
-        let done = done.filter(|(_, disposition)| *disposition == Disposition::Done);
-        Some(done.map(|(delivery, _)| delivery.receipt.clone()).collect())
-    }
-}
-
-/// A queue, and the function that its batches are for.
-pub(super) struct Mapping {
-    queue: QueueName,
-    batch: usize,
-    idle: Mutex<Vec<Environment>>,
-    /// How often the broker delivered each message of its own accord.
-    repeats: Mutex<BTreeMap<String, u32>>,
-}
-
-/// So often a message may be delivered of the broker's own accord: its receive count is bounded, and
-/// SQS duplicates seldom.
-const REPEATS: u32 = 2;
-
-impl Mapping {
-    pub(super) fn new(queue: QueueName) -> Self {
-        let alone = queue.as_str() == QueueName::QUARANTINE;
-        Self {
-            queue,
-            batch: if alone { 1 } else { BATCH_ENTRIES },
-            idle: Mutex::default(),
-            repeats: Mutex::default(),
+        let all = deliveries.iter().zip(dispositions);
+        let (done, returned): (Vec<_>, Vec<_>) =
+            all.partition(|(_, disposition)| *disposition == Disposition::Done);
+        for (delivery, _) in returned {
+            shared.history().out.remove(&delivery.message_id);
         }
+        let done = done
+            .into_iter()
+            .map(|(delivery, _)| delivery.receipt.clone());
+        Some(done.collect())
     }
-
-    fn idle(&self, deployment: usize) -> Option<Environment> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        // Those of another deployment are taken down.
-        idle.retain(|environment| environment.deployment == deployment);
-        idle.pop()
-    }
-
-    fn park(&self, environment: Environment) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push(environment);
-    }
-}
-
-/// A receive, after what the queue does of its own accord.
-fn receive(shared: &Shared, who: &Caller, mapping: &Mapping, random: &Random) -> Vec<Delivery> {
-    let (faults, queue) = (shared.faults(), &mapping.queue);
-    let broker = shared.memory.queue();
-    let below = &mut |limit| random.below(limit);
-    if random.chance(faults.reordered) {
-        broker.reorder(queue, below);
-    }
-    if random.chance(faults.duplicated) {
-        let mut repeats = mapping
-            .repeats
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let may = |id: &str| repeats.get(id).is_none_or(|times| *times < REPEATS);
-        if let Some(id) = broker.reappear(queue, below, &may) {
-            shared.log(who, format_args!("delivers {id} once more"));
-            *repeats.entry(id).or_default() += 1;
-        }
-    }
-    let most = usize::try_from(random.below(mapping.batch as u64)).unwrap_or(0) + 1;
-    let deliveries = at_once(broker.receive(queue, most, Duration::ZERO)).unwrap_or_default();
-    let received = deliveries
-        .iter()
-        .map(|one| (&one.message_id, &one.receipt.0));
-    let received: Vec<_> = received.collect();
-    if deliveries.is_empty() {
-        return deliveries;
-    }
-    if random.chance(faults.answer_lost) {
-        shared.log(who, format_args!("receive, answer lost: {received:?}"));
-        return Vec::new();
-    }
-    shared.log(who, format_args!("receive: {received:?}"));
-    deliveries
-}
-
-async fn acknowledge(
-    shared: &Shared,
-    who: &Caller,
-    queue: &QueueName,
-    done: Vec<Receipt>,
-    random: &Random,
-) {
-    let pause = random.between(Duration::ZERO, Duration::from_millis(200));
-    shared.clock.sleep(pause).await;
-    if done.is_empty() || random.chance(shared.faults().acknowledgement_lost) {
-        shared.log(who, format_args!("deletes nothing"));
-        return;
-    }
-    let deleted = at_once(shared.memory.queue().delete_many(queue, done.clone()));
-    shared.log(who, format_args!("deletes {done:?} -> {deleted:?}"));
 }
 
 /// The number of the invocation that begins.
-fn begin(shared: &Shared, queue: &QueueName, deliveries: &[Delivery]) -> u32 {
+fn begin(shared: &Shared, queue: &QueueName, deliveries: &[Delivery], timeout: Duration) -> u32 {
     let now = shared.clock.now();
-    let tasks: Vec<_> = deliveries
-        .iter()
-        .filter_map(|one| said(&one.body, &one.message_id, one.sent_at))
-        .collect();
     let mut history = shared.history();
-    for task in &tasks {
-        let key = (task.id.clone(), task.attempt);
-        history.received.entry(key).or_insert(now);
+    let mut ids = Vec::with_capacity(deliveries.len());
+    for one in deliveries {
+        let again = !history.out.insert(one.message_id.clone());
+        let task = said(&one.body, &one.message_id, one.sent_at);
+        if again {
+            let id = task.as_ref().map_or(&one.message_id, |task| &task.id);
+            history.repeated.insert(id.clone());
+        }
+        let Some(task) = task else { continue };
+        ids.push(task.id);
     }
-    let ids: Vec<String> = tasks.into_iter().map(|task| task.id).collect();
     let number = u32::try_from(history.invocations.len()).unwrap_or(u32::MAX);
     let who = Caller::Invocation(number);
     history
         .log
         .add(now, &who, format_args!("begins with {ids:?}"));
-    let killed = false;
-    let queue = queue.clone();
-    history.invocations.push(Invoked { ids, queue, killed });
+    history.invocations.push(Invoked {
+        ids,
+        queue: queue.clone(),
+        begun: now,
+        deadline: now + timeout,
+        killed: false,
+        panicked: false,
+        frozen: false,
+    });
     number
 }
 
@@ -312,6 +255,9 @@ impl Fatal {
         let late = random.between(Duration::ZERO, KILLED_LATE);
         let killed = now + timeout + late;
         let (dies, death) = (random.chance(faults.died), moment(timeout));
+        if dies {
+            shared.fired("died");
+        }
         Self {
             freeze: frozen.then_some((from, to)),
             death: if dies { death.min(killed) } else { killed },
@@ -333,7 +279,14 @@ impl Fatal {
                 () = process.dying() => return None,
                 () = until(from) => {}
             }
-            shared.log(&process.caller(), format_args!("freezes until {to}"));
+            let who = process.caller();
+            shared.log(&who, format_args!("freezes until {to}"));
+            shared.fired("frozen");
+            if let Caller::Invocation(number) = who
+                && let Some(invoked) = shared.history().invocations.get_mut(number as usize)
+            {
+                invoked.frozen = true;
+            }
             until(to.min(self.death)).await;
         }
         tokio::select! {

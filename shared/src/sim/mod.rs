@@ -51,18 +51,20 @@
 //! | file | |
 //! |---|---|
 //! | `faults` | what goes wrong, and how often |
-//! | `process` | a process: its clock, its calls, the bodies it runs |
+//! | `process`, `body` | a process: its clock, its calls, the bodies it runs |
 //! | `queue`, `store` | the ports as a process sees them |
-//! | `lambda` | event source mappings, invocations, deaths |
+//! | `mapping`, `lambda` | event source mappings; invocations, deaths |
 //! | `world` | what a scenario holds |
 //! | `history`, `check` | what happened, and what must hold of it |
 //! | `run` | many seeds, and the report |
 
+mod body;
 mod check;
 mod clock;
 mod faults;
 mod history;
 mod lambda;
+mod mapping;
 mod process;
 mod queue;
 mod random;
@@ -84,11 +86,11 @@ use crate::ports::QueueName;
 use crate::task::Tasks;
 use crate::worker::Worker;
 
-pub use crate::engine::Rule;
+pub use crate::engine::{Branch, Rule};
+pub use body::die;
+pub(crate) use body::{reached, recorded, stepped};
 pub use check::{Invariant, Violation};
 pub use faults::Faults;
-pub use process::die;
-pub(crate) use process::recorded;
 pub use random::Random;
 pub use run::{Failure, Report};
 pub use world::World;
@@ -134,10 +136,9 @@ impl Blueprint {
 
     /// A worker as a process starts it.
     fn worker(&self, app: App, deployment: usize, state: &StateMap) -> Worker {
-        Worker::new(app)
+        Worker::new(app.without(self.without))
             .tasks(self.tasks(deployment))
             .with_state(state.clone())
-            .without(self.without)
     }
 }
 

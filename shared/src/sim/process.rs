@@ -1,4 +1,4 @@
-//! A process in the world: its clock, its calls with what becomes of them, and the bodies it runs.
+//! A process in the world: its clock, and its calls with what becomes of them.
 
 use std::fmt;
 use std::future::Future;
@@ -11,13 +11,11 @@ use tokio::sync::{Notify, oneshot};
 
 use super::clock::{Skew, SkewedClock};
 use super::faults::{Faults, MOST_SKEW};
-use super::history::{Caller, End, History, Run};
+use super::history::{Caller, History};
 use super::random::Random;
-use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
-use crate::failure::TaskError;
 use crate::memory::Memory;
-use crate::ports::{BoxFuture, Clock};
+use crate::ports::Clock;
 use crate::time::Timestamp;
 
 /// What all processes of a world share.
@@ -30,6 +28,8 @@ pub(super) struct Shared {
     pub(super) faults_end: Timestamp,
     /// From when to when the tables answer nobody.
     outage: Option<(Timestamp, Timestamp)>,
+    /// From when to when no function starts.
+    unstarted: Option<(Timestamp, Timestamp)>,
     history: Mutex<History>,
     /// Calls on their way whose process need not live.
     pub(super) on_their_way: AtomicUsize,
@@ -47,15 +47,29 @@ impl Shared {
     ) -> Self {
         let mut history = History::default();
         history.log.lines = told.then(Vec::new);
-        let random = Random::stream(seed, "outage", 0);
-        let happens = random.chance(faults.outage);
-        let from = clock.now() + random.between(Duration::ZERO, Duration::from_secs(300));
-        let to = from + random.between(Duration::ZERO, Duration::from_secs(2400));
+        let awhile = |concern, rate| {
+            let random = Random::stream(seed, concern, 0);
+            let happens = random.chance(rate);
+            let from = clock.now() + random.between(Duration::ZERO, Duration::from_secs(300));
+            let to = from + random.between(Duration::ZERO, Duration::from_secs(2400));
+            happens.then_some((from, to))
+        };
+        let outage = awhile("outage", faults.outage);
+        let unstarted = awhile("unstarted", faults.unstarted);
+        let faults_end = clock.now() + faults.until;
+        history.calm_from = match faults == Faults::none() {
+            true => clock.now(),
+            false => faults_end,
+        };
+        for (_, to) in [outage, unstarted].into_iter().flatten() {
+            history.calm_from = history.calm_from.max(to);
+        }
         Self {
-            outage: happens.then_some((from, to)),
+            outage,
+            unstarted,
             seed,
             memory,
-            faults_end: clock.now() + faults.until,
+            faults_end,
             clock,
             faults,
             history: Mutex::new(history),
@@ -66,9 +80,17 @@ impl Shared {
 
     /// Whether the tables answer nobody now.
     fn is_out(&self) -> bool {
+        self.is_within(self.outage)
+    }
+
+    /// Whether no function starts now.
+    pub(super) fn starts_nothing(&self) -> bool {
+        self.is_within(self.unstarted)
+    }
+
+    fn is_within(&self, span: Option<(Timestamp, Timestamp)>) -> bool {
         let now = self.clock.now();
-        self.outage
-            .is_some_and(|(from, to)| from <= now && now < to)
+        span.is_some_and(|(from, to)| from <= now && now < to)
     }
 
     /// What goes wrong now.
@@ -85,6 +107,11 @@ impl Shared {
         self.history.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Something went wrong, by the name of its rate in [`Faults`].
+    pub(super) fn fired(&self, fault: &'static str) {
+        *self.history().faults.entry(fault).or_default() += 1;
+    }
+
     pub(super) fn log(&self, who: &Caller, what: fmt::Arguments<'_>) {
         self.history().log.add(self.clock.now(), who, what);
     }
@@ -93,12 +120,12 @@ impl Shared {
 /// A sender or a worker.
 pub(super) struct Process {
     pub(super) shared: Arc<Shared>,
-    skew: Skew,
+    pub(super) skew: Skew,
     pub(super) random: Random,
     is_worker: bool,
     /// The invocation it is in.
-    invocation: AtomicU32,
-    dead: AtomicBool,
+    pub(super) invocation: AtomicU32,
+    pub(super) dead: AtomicBool,
     dying: Notify,
 }
 
@@ -112,9 +139,22 @@ enum Fate {
     Twice,
 }
 
+impl Fate {
+    /// Its name among the [`Faults`].
+    fn fault(self) -> Option<&'static str> {
+        match self {
+            Fate::Done => None,
+            Fate::Throttled => Some("throttled"),
+            Fate::Unreachable => Some("unreachable"),
+            Fate::AnswerLost => Some("answer_lost"),
+            Fate::Twice => Some("done_twice"),
+        }
+    }
+}
+
 tokio::task_local! {
     /// The process that the code at hand runs in.
-    static RUNNING: Arc<Process>;
+    pub(super) static RUNNING: Arc<Process>;
 }
 
 impl Process {
@@ -124,6 +164,9 @@ impl Process {
         let most = shared.faults.skew.min(MOST_SKEW);
         let ahead = random.between(Duration::ZERO, most * 2).as_millis();
         let skew = i64::try_from(ahead).unwrap_or(0) - i64::try_from(most.as_millis()).unwrap_or(0);
+        if skew != 0 {
+            shared.fired("skew");
+        }
         Self {
             shared,
             skew: Skew(skew),
@@ -161,6 +204,11 @@ impl Process {
         self.dead.store(true, Ordering::Relaxed);
     }
 
+    /// A task asks for the process to die.
+    pub(super) fn ask_to_die(&self) {
+        self.dying.notify_one();
+    }
+
     /// Completes when a task asks for the process to die.
     pub(super) async fn dying(&self) {
         self.dying.notified().await;
@@ -185,6 +233,7 @@ impl Process {
         }
         let pause = self.random.between(Duration::ZERO, Duration::from_secs(2));
         self.shared.clock.sleep(pause).await;
+        self.shared.fired("outage");
         self.shared
             .log(&self.caller(), format_args!("the tables answer nobody"));
         Err(Error::new(
@@ -214,6 +263,12 @@ impl Process {
         let late = self.random.chance(faults.done_late);
         let fate = self.fate(&faults);
         let who = self.caller();
+        if slow {
+            shared.fired("slow");
+        }
+        if let Some(fault) = fate.fault() {
+            shared.fired(fault);
+        }
         let not_done = |kind, text| {
             shared.log(&who, format_args!("{request:?} -> not done: {text}"));
             Err(Error::new(kind, text))
@@ -242,6 +297,7 @@ impl Process {
             answer
         };
         let answer = if late {
+            shared.fired("done_late");
             detached(&shared, work).await
         } else {
             work.await
@@ -251,34 +307,6 @@ impl Process {
             return Err(Error::new(ErrorKind::Unavailable, "the answer was lost"));
         }
         answer
-    }
-
-    fn begin(self: &Arc<Self>, ctx: &Context) -> Body {
-        let now = self.shared.clock.now();
-        let message = ctx.message();
-        let run = Run {
-            id: message.id.clone(),
-            task: message.task.clone(),
-            attempt: message.attempt,
-            retries: message.retries,
-            invocation: self.invocation.load(Ordering::Relaxed),
-            begun: now,
-            begun_there: self.skew.shown(now),
-            claimed_there: ctx.started_at(),
-            ended: None,
-        };
-        let who = self.caller();
-        let (id, task, attempt) = (&run.id, &run.task, run.attempt);
-        self.shared.log(
-            &who,
-            format_args!("body of {task} {id}, attempt {attempt}, begins"),
-        );
-        let mut history = self.shared.history();
-        history.runs.push(run);
-        Body {
-            process: self.clone(),
-            place: history.runs.len() - 1,
-        }
     }
 }
 
@@ -304,82 +332,4 @@ async fn detached<T: Send + 'static>(
 pub(super) fn at_once<T>(answer: impl Future<Output = Result<T>>) -> Result<T> {
     let late = || Error::new(ErrorKind::Unavailable, "memory didn't answer at once");
     answer.now_or_never().unwrap_or_else(|| Err(late()))
-}
-
-/// A run of a body that is going on; when it is dropped, that was its end.
-struct Body {
-    process: Arc<Process>,
-    place: usize,
-}
-
-impl Body {
-    fn ended(&self, end: End) {
-        let (shared, who) = (&self.process.shared, self.process.caller());
-        let mut history = shared.history();
-        let now = shared.clock.now();
-        if let Some(run) = history.runs.get_mut(self.place)
-            && run.ended.is_none()
-        {
-            run.ended = Some((now, end));
-            let id = run.id.clone();
-            history
-                .log
-                .add(now, &who, format_args!("body of {id}: {end:?}"));
-        }
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        let dead = self.process.dead.load(Ordering::Relaxed);
-        self.ended(if dead { End::Died } else { End::Stopped });
-    }
-}
-
-/// The body, watched if it runs in a simulation.
-pub(crate) fn recorded<'a>(
-    ctx: &'a Context,
-    body: BoxFuture<'a, Result<String, TaskError>>,
-) -> BoxFuture<'a, Result<String, TaskError>> {
-    let Ok(process) = RUNNING.try_with(Arc::clone) else {
-        return body;
-    };
-    Box::pin(async move {
-        let watched = process.begin(ctx);
-        let outcome = body.await;
-        let end = if outcome.is_ok() {
-            End::Returned
-        } else {
-            End::Failed
-        };
-        watched.ended(end);
-        outcome
-    })
-}
-
-/// Kills the process that this task runs in, with all that runs beside it: out of memory, or a crash.
-/// Outside a simulation it waits for ever.
-///
-/// ```
-/// use sedano::sim::{die, Simulation};
-/// use sedano::{task, tasks, State};
-///
-/// #[task]
-/// async fn crash() {
-///     die().await
-/// }
-///
-/// Simulation::new(|| tasks![crash]).seeds(0..3).run(async |world| {
-///     let crash = world.send(crash::s()).await;
-///     world.settle().await;
-///     assert_eq!(crash.state().await?, State::Failure);
-///     assert_eq!(crash.record().await?.error.unwrap().kind, "WorkerLost");
-///     Ok(())
-/// }).unwrap();
-/// ```
-pub async fn die() {
-    if let Ok(process) = RUNNING.try_with(Arc::clone) {
-        process.dying.notify_one();
-    }
-    std::future::pending().await
 }

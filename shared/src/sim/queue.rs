@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::history::{Caller, Sent as Arrived, SentTask};
 use super::process::{Process, Shared, at_once};
+use crate::dead_letters::attribute;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 use crate::ports::{Delivery, Depth, Outgoing, Queue, QueueName, Receipt, Sent};
@@ -31,9 +32,13 @@ impl SimQueue {
         let rate = self.0.shared.faults().entry_failed;
         let alone = entries == 1;
         // One alone fails as a call does.
-        (0..entries)
+        let failing: Vec<bool> = (0..entries)
             .map(|_| self.0.random.chance(rate) && !alone)
-            .collect()
+            .collect();
+        if failing.contains(&true) {
+            self.0.shared.fired("entry_failed");
+        }
+        failing
     }
 }
 
@@ -82,10 +87,12 @@ fn deliver(
     for ((body, group), sent) in bodies.into_iter().zip(&answers) {
         if let Ok(sent) = sent {
             history.sent.push(Arrived {
+                at: now,
                 by: by.clone(),
                 queue: queue.clone(),
                 message_id: sent.message_id.clone(),
                 task: said(&body, &sent.message_id, now),
+                body,
                 group,
             });
         }
@@ -105,6 +112,8 @@ pub(super) fn said(body: &str, message_id: &str, sent_at: Timestamp) -> Option<S
         expires: message.expires,
         ignore_result: message.ignore_result,
         parent_id: message.parent_id,
+        generation: message.generation,
+        hops: message.hops,
         arguments,
     })
 }
@@ -114,6 +123,7 @@ impl Queue for SimQueue {
     async fn send(&self, queue: &QueueName, batch: Vec<Outgoing>) -> Result<Vec<Result<Sent>>> {
         let failing = self.failing(batch.len());
         let (shared, by) = (self.0.shared.clone(), self.0.caller());
+        let sent = batch.clone();
         let request = Request::Send(queue.clone(), batch);
         let apply = move |request: &Request| match request {
             Request::Send(queue, batch) => {
@@ -121,7 +131,19 @@ impl Queue for SimQueue {
             }
             _ => Ok(Vec::new()),
         };
-        self.0.call(request, apply).await
+        let answer = self.0.call(request, apply).await;
+        let unanswered = answer
+            .as_ref()
+            .map_or(true, |each| each.iter().any(Result::is_err));
+        let doubtful = unanswered && matches!(self.0.caller(), Caller::Invocation(_));
+        for message in sent.iter().filter(|_| doubtful) {
+            let message_id = message.attributes.get(attribute::MESSAGE_ID);
+            let message_id = message_id.map_or("", String::as_str);
+            let task = said(&message.body, message_id, Timestamp::default());
+            let id = task.map_or_else(|| message_id.to_owned(), |task| task.id);
+            self.0.shared.history().repeated.insert(id);
+        }
+        answer
     }
 
     async fn receive(

@@ -1,19 +1,22 @@
 //! Many worlds: seeds spread over threads, and the report of those that broke something.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 
 use super::Blueprint;
-use super::Faults;
 use super::check::{Invariant, Rules, Violation, check};
 use super::world::World;
+use super::{Branch, Faults};
 use crate::failure::BoxError;
+use crate::ports::QueueName;
 
 /// What came of a simulation's worlds.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub struct Report {
     pub calls: u64,
     /// A digest over every call of every world: the same seeds, the same digest.
     pub digest: u64,
+    /// How often each thing went wrong, by the name of its rate in [`Faults`].
+    pub faults: BTreeMap<&'static str, u64>,
+    /// How often the engine came through each of its seldom taken branches.
+    pub branches: BTreeMap<Branch, u64>,
     /// The worlds in which something was broken, by seed; those of the first are told in full.
     pub failures: Vec<Failure>,
 }
@@ -104,6 +111,8 @@ struct Outcome {
     calls: u64,
     digest: u64,
     lines: Vec<String>,
+    faults: BTreeMap<&'static str, u64>,
+    branches: BTreeMap<Branch, u64>,
 }
 
 /// Runs a world for each seed, on as many threads as there are processors.
@@ -116,6 +125,8 @@ where
         worlds: 0,
         calls: 0,
         digest: 0,
+        faults: BTreeMap::new(),
+        branches: BTreeMap::new(),
         failures: Vec::new(),
     });
     let work = || {
@@ -130,6 +141,8 @@ where
             report.calls += outcome.calls;
             // A sum, for the threads finish in any order.
             report.digest = report.digest.wrapping_add(outcome.digest ^ seed);
+            add(&mut report.faults, &outcome.faults);
+            add(&mut report.branches, &outcome.branches);
             if !outcome.violations.is_empty() {
                 report.failures.push(Failure {
                     seed,
@@ -172,11 +185,19 @@ where
         worlds: 1,
         calls: outcome.calls,
         digest: outcome.digest ^ seed,
+        faults: outcome.faults,
+        branches: outcome.branches,
         failures: if failure.violations.is_empty() {
             Vec::new()
         } else {
             vec![failure]
         },
+    }
+}
+
+fn add<K: Ord + Copy>(sums: &mut BTreeMap<K, u64>, counts: &BTreeMap<K, u64>) {
+    for (key, count) in counts {
+        *sums.entry(*key).or_default() += count;
     }
 }
 
@@ -191,7 +212,8 @@ where
     };
     runtime.block_on(async {
         let world = World::new(seed, blueprint, told);
-        let acted = AssertUnwindSafe(scenario(&world)).catch_unwind().await;
+        let acted = AssertUnwindSafe(world.act(scenario(&world)));
+        let acted = acted.catch_unwind().await;
         let complaint = match acted {
             Ok(Ok(())) => None,
             Ok(Err(error)) => Some(error.to_string()),
@@ -208,6 +230,8 @@ where
             calls: history.log.calls,
             digest: history.log.digest(),
             lines: history.log.lines.unwrap_or_default(),
+            faults: history.faults,
+            branches: history.branches,
         }
     })
 }
@@ -222,6 +246,8 @@ impl Outcome {
             calls: 0,
             digest: 0,
             lines: Vec::new(),
+            faults: BTreeMap::new(),
+            branches: BTreeMap::new(),
         }
     }
 }
@@ -233,6 +259,13 @@ fn text(panic: &(dyn Any + Send)) -> &str {
         (None, None) => "with a value that is no text",
     }
 }
+
+/// How soon something due begins in a world where nothing goes wrong but tasks that kill their process: a
+/// visibility timeout, 90 s, until what died with one comes again, what is left of a lease, 62 s, the wait
+/// of who met that, and as much for a queue that others stand in.
+const SOON: Duration = Duration::from_secs(300);
+/// And after the last fault: the longest that a message is put off, 900 s, in an outage, comes first.
+const SOON_AFTER_FAULTS: Duration = Duration::from_secs(1200);
 
 impl Blueprint {
     fn rules(&self) -> Rules {
@@ -246,6 +279,15 @@ impl Blueprint {
             sometimes: names.filter(|name| !knows(name)).collect(),
             tasks: crate::Tasks::new(all),
             unknown_task_grace: self.config.unknown_task_grace,
+            timeout: self.timeout,
+            soon: match self.faults == Faults::none() {
+                true => SOON,
+                false => SOON_AFTER_FAULTS,
+            },
+            quarantine: self
+                .config
+                .queues
+                .contains_key(&QueueName::new(QueueName::QUARANTINE)),
             dead: &crate::engine::DEAD,
             only_outages: Faults {
                 outage: 0.0,

@@ -7,9 +7,11 @@ use async_trait::async_trait;
 
 use super::history::{Caller, Step};
 use super::process::{Process, Shared, at_once};
+use crate::checkpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Item, Key, Outcome, Page, Store, Write};
+use crate::ports::{Attribute, Item, Key, Outcome, Page, Store, Write};
 use crate::record::{State, count, failure, field, instant, status};
+use crate::time::Timestamp;
 
 /// A [`Store`] for one process.
 pub(super) struct SimStore(pub(super) Arc<Process>);
@@ -29,8 +31,9 @@ impl SimStore {
         if let (Err(_), Key::Result(id), Caller::Invocation(number)) =
             (answer, key, self.0.caller())
         {
+            let now = self.0.shared.clock.now();
             let mut history = self.0.shared.history();
-            history.unanswered.insert((number, id.clone()));
+            history.unanswered.insert((number, id.clone()), now);
         }
     }
 }
@@ -52,7 +55,8 @@ fn note(shared: &Shared, by: &Caller, key: &Key, outcome: &Result<Outcome>) {
 }
 
 fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {
-    let error = item.get(field::ERROR);
+    let error = item.get(field::ERROR).and_then(failure);
+    let ttl = item.get(field::TTL).and_then(Attribute::as_number);
     let outcome = [field::RESULT, field::ERROR, field::FINISHED_AT];
     Step {
         at: shared.clock.now(),
@@ -62,7 +66,10 @@ fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {
         generation: count(item, field::GENERATION),
         retries: count(item, field::RETRIES),
         due_at: instant(item, field::DUE_AT),
-        error_kind: error.and_then(failure).map(|failure| failure.kind),
+        error_kind: error.as_ref().map(|failure| failure.kind.clone()),
+        error: error.map(|failure| failure.message),
+        checkpoints: checkpoint::of(item),
+        ttl: ttl.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000))),
         outcome: outcome.map(|name| item.get(name).cloned()).into(),
     }
 }
@@ -172,6 +179,9 @@ fn batch(
     let keys: Vec<Key> = sound.iter().map(|write| write.key.clone()).collect();
     let answers = at_once(async { Ok(shared.memory.store().write_many(sound).await) });
     let answers = answers.unwrap_or_default();
+    if fates.iter().any(|(fails, _)| *fails) {
+        shared.fired("entry_failed");
+    }
     for (key, answer) in keys.iter().zip(&answers) {
         note(shared, by, key, answer);
     }
@@ -179,7 +189,10 @@ fn batch(
     let place = |(fails, untold): &(bool, bool)| match (fails, untold) {
         (true, _) => Some(Err(Error::new(ErrorKind::Throttled, "this write failed"))),
         (false, true) => answers.next().map(|answer| match answer {
-            Ok(Outcome::Refused(Some(_))) => Ok(Outcome::Refused(None)),
+            Ok(Outcome::Refused(Some(_))) => {
+                shared.fired("untold");
+                Ok(Outcome::Refused(None))
+            }
             other => other,
         }),
         (false, false) => answers.next(),

@@ -109,7 +109,7 @@ fn a_deployment_that_lacks_a_task_makes_it_wait() {
 
 #[test]
 fn a_call_may_be_done_after_the_death_of_who_made_it() {
-    let late = Faults::none().died(0.4).slow(0.3).done_late(1.0);
+    let late = Faults::none().died(0.25).slow(0.3).done_late(1.0);
     let calls = calls(late);
     let mut dead = std::collections::BTreeSet::new();
     let mut posthumous = 0;

@@ -9,12 +9,14 @@ use tokio::task::JoinSet;
 
 use super::Blueprint;
 use super::history::{DeadLetter, History};
-use super::lambda::{Lambda, Mapping, ports};
+use super::lambda::{Lambda, ports};
+use super::mapping::Mapping;
 use super::process::{Process, Shared};
 use super::queue::said;
 use super::random::Random;
 use crate::app::App;
 use crate::context::StateMap;
+use crate::dead_letters::attribute;
 use crate::error::{ErrorKind, Result};
 use crate::memory::{Memory, StoredMessage, TokioClock};
 use crate::ports::{Clock, Outgoing, QueueName};
@@ -37,6 +39,7 @@ pub struct World {
     lambda: Arc<Lambda>,
     /// The sender's, behind faults.
     app: App,
+    sender: Arc<Process>,
     /// An onlooker's, without.
     observer: App,
     state: StateMap,
@@ -56,13 +59,15 @@ impl World {
         let state = blueprint.state();
         let lambda = Lambda::new(shared.clone(), blueprint.clone(), state.clone());
         let sender = Arc::new(Process::new(shared.clone(), false, 0));
+        let scenario = sender.clone();
         let app = App::new(ports(&sender, entropy("ids")), config.clone());
         let world = Self {
             observer: shared.memory.app().tasks(blueprint.tasks(0)),
-            app: app.tasks(blueprint.tasks(0)),
+            app: app.tasks(blueprint.tasks(0)).without(blueprint.without),
             lambda: Arc::new(lambda),
             state,
             random: entropy("scenario"),
+            sender: scenario,
             background: RefCell::default(),
             shared,
         };
@@ -82,6 +87,9 @@ impl World {
         }
         let shared = self.shared.clone();
         let late = Random::stream(shared.seed, "ttl", 0).chance(shared.faults.late_ttl);
+        if late {
+            shared.fired("late_ttl");
+        }
         let every = Duration::from_secs(if late { 172_800 } else { 3_600 });
         background.spawn(async move {
             loop {
@@ -252,6 +260,11 @@ impl World {
             .collect()
     }
 
+    /// Runs the scenario as what it is: the sender's process.
+    pub(super) async fn act<T>(&self, scenario: impl Future<Output = T>) -> T {
+        self.sender.scope(0, scenario).await
+    }
+
     /// Lets the world settle and closes its history.
     pub(super) async fn end(self) -> History {
         self.settle().await;
@@ -284,11 +297,18 @@ impl World {
 }
 
 fn dead_letter(message: StoredMessage) -> DeadLetter {
-    let attribute = |name: &str| message.attributes.get(name).cloned();
+    let said_of = |name: &str| message.attributes.get(name).cloned();
+    let message_id = said_of(attribute::MESSAGE_ID).unwrap_or_else(|| message.message_id.clone());
+    let task = said(&message.body, &message_id, message.sent_at);
     DeadLetter {
-        id: said(&message.body, &message.message_id, message.sent_at).map(|task| task.id),
-        message_id: attribute("sedano-message-id").unwrap_or_else(|| message.message_id.clone()),
-        reason: attribute("sedano-reason"),
+        id: task.as_ref().map(|task| task.id.clone()),
+        reason: said_of(attribute::REASON),
+        error: said_of(attribute::ERROR),
+        attempts: said_of(attribute::ATTEMPTS).and_then(|text| text.parse().ok()),
+        dead_at: said_of(attribute::DEAD_AT),
+        message_id,
+        body: message.body,
+        task,
     }
 }
 

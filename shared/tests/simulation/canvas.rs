@@ -1,8 +1,9 @@
 //! Compositions of every shape, composed from the seed, and what must come of them.
 
+use sedano::memory::Memory;
 use sedano::ports::{Attribute, Table};
 use sedano::sim::{Faults, Random, Simulation, World};
-use sedano::{BoxError, Record, State, TaskError, task, tasks};
+use sedano::{BoxError, Record, State, TaskError, Worker, chord, task, tasks};
 use serde_json::{Value, json};
 
 use crate::worlds::number;
@@ -169,4 +170,34 @@ fn compositions_keep_every_promise() {
 fn compositions_without_faults_yield_what_they_should() {
     let test = "canvas::compositions_without_faults_yield_what_they_should";
     run(test, Faults::none(), 10);
+}
+
+#[task]
+async fn total(numbers: Vec<i64>) -> Result<i64, TaskError> {
+    Ok(numbers.iter().sum())
+}
+
+/// Sent in several messages, fanned out in parts, counted in a tree of three levels, its results read in pages.
+#[test]
+fn a_chord_of_a_hundred_thousand_members() {
+    const MEMBERS: i64 = 100_000;
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let memory = Memory::default();
+        let worker = Worker::new(memory.app()).tasks(tasks![leaf, total]);
+        let members = (0..MEMBERS).map(|n| leaf::s(Value::Null, n));
+        let sent = worker
+            .app()
+            .send(chord(members.collect::<Vec<_>>(), total::partial()))
+            .await
+            .unwrap();
+        let messages = memory.queue().messages(&"default".into()).len();
+        assert!(messages > 1, "all of it fits into one message");
+        while worker.run_once().await.unwrap() > 0 {}
+        let result = sent.try_get().await.unwrap();
+        assert_eq!(result, Some(MEMBERS * (MEMBERS - 1) / 2));
+        let units = memory.counts().write_units as f64 / MEMBERS as f64;
+        assert!(units <= 2.2, "{units} write units for each member");
+    });
 }

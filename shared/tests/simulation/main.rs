@@ -4,15 +4,16 @@
 //! on (0), and `SEDANO_SIM_SEED` runs one again and tells all its calls.
 
 mod canvas;
+mod coverage;
 mod rules;
+mod samples;
 mod worlds;
 
 use std::time::Duration;
 
-use sedano::Config;
 use sedano::sim::Faults;
 
-use worlds::{mixed, number, ordered, redriven, simulation};
+use worlds::{brief, forgotten, mixed, number, ordered, redriven, simulation, steps};
 
 fn run(test: &'static str, faults: Faults, share: u64) {
     let simulation = simulation(test, faults, share);
@@ -24,7 +25,18 @@ fn run(test: &'static str, faults: Faults, share: u64) {
 
 #[test]
 fn mixed_worlds_keep_every_promise() {
-    run("mixed_worlds_keep_every_promise", Faults::all(), 1);
+    let test = "mixed_worlds_keep_every_promise";
+    let simulation = simulation(test, Faults::all(), 1);
+    match number("SEDANO_SIM_SEED") {
+        Some(seed) => simulation.replay(seed, mixed).unwrap(),
+        None => {
+            let report = simulation.run(mixed);
+            if report.worlds >= 200 {
+                coverage::every_fault_fired(&report, &Faults::all());
+            }
+            report.unwrap();
+        }
+    }
 }
 
 #[test]
@@ -35,7 +47,7 @@ fn without_faults_every_body_runs_once() {
 const NONE: Faults = Faults::none();
 
 /// Each fault in plenty, without others to hide it.
-const ALONE: [(&str, Faults); 16] = [
+const ALONE: [(&str, Faults); 19] = [
     ("slow_alone", NONE.slow(0.1)),
     ("throttled_alone", NONE.throttled(0.05)),
     ("unreachable_alone", NONE.unreachable(0.05)),
@@ -45,12 +57,18 @@ const ALONE: [(&str, Faults); 16] = [
     ("entry_failed_alone", NONE.entry_failed(0.1)),
     ("untold_alone", NONE.untold(1.0)),
     ("duplicated_alone", NONE.duplicated(0.5)),
+    ("resurfaced_alone", NONE.resurfaced(0.3)),
+    (
+        "miscounted_alone",
+        NONE.miscounted(1.0).duplicated(0.3).died(0.05),
+    ),
     ("reordered_alone", NONE.reordered(1.0)),
     ("acknowledgement_lost_alone", NONE.acknowledgement_lost(0.1)),
     ("died_alone", NONE.died(0.15)),
     ("frozen_alone", NONE.frozen(0.3)),
     ("redeployed_alone", NONE.redeployed(1.0)),
     ("outage_alone", NONE.outage(1.0)),
+    ("unstarted_alone", NONE.unstarted(1.0)),
     ("skew_alone", NONE.skew(Duration::from_millis(750))),
 ];
 
@@ -75,19 +93,21 @@ macro_rules! alone {
 
 alone! {
     slow_alone throttled_alone unreachable_alone answer_lost_alone done_twice_alone done_late_alone
-    entry_failed_alone untold_alone duplicated_alone reordered_alone acknowledgement_lost_alone died_alone
-    frozen_alone redeployed_alone outage_alone skew_alone
+    entry_failed_alone untold_alone duplicated_alone resurfaced_alone
+    miscounted_alone reordered_alone acknowledgement_lost_alone died_alone frozen_alone redeployed_alone outage_alone unstarted_alone skew_alone
 }
 
 /// Records that live no longer than they must: what comes late finds none, or one past its time.
 #[test]
 fn short_lived_records_keep_every_promise() {
     let test = "short_lived_records_keep_every_promise";
-    let brief = |config: &mut Config| config.result_expires = Duration::from_secs(60);
-    let simulation = simulation(test, Faults::all().late_ttl(1.0), 10).config(brief);
+    let faults = Faults::all()
+        .late_ttl(1.0)
+        .until(Duration::from_secs(60 * 3600));
+    let simulation = brief(simulation(test, faults, 10));
     match number("SEDANO_SIM_SEED") {
-        Some(seed) => simulation.replay(seed, mixed).unwrap(),
-        None => simulation.run(mixed).unwrap(),
+        Some(seed) => simulation.replay(seed, forgotten).unwrap(),
+        None => simulation.run(forgotten).unwrap(),
     }
 }
 
@@ -99,6 +119,24 @@ fn redriven_worlds_keep_every_promise() {
     match number("SEDANO_SIM_SEED") {
         Some(seed) => simulation.replay(seed, redriven).unwrap(),
         None => simulation.run(redriven).unwrap(),
+    }
+}
+
+/// Faults that end while tasks are still to come: what is due then begins soon.
+#[test]
+fn after_the_last_fault_what_is_due_begins_soon() {
+    let test = "after_the_last_fault_what_is_due_begins_soon";
+    run(test, Faults::all().until(Duration::from_secs(300)), 5);
+}
+
+/// Steps whose values lie in checkpoints, and writes that come late.
+#[test]
+fn stepwise_worlds_keep_every_promise() {
+    let test = "stepwise_worlds_keep_every_promise";
+    let simulation = simulation(test, Faults::all().slow(0.1).done_late(0.5), 10);
+    match number("SEDANO_SIM_SEED") {
+        Some(seed) => simulation.replay(seed, steps).unwrap(),
+        None => simulation.run(steps).unwrap(),
     }
 }
 

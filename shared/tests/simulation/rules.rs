@@ -5,104 +5,84 @@ use std::collections::BTreeSet;
 
 use sedano::sim::{Faults, Invariant, Rule};
 
-use crate::worlds::{mixed, number, ordered, simulation};
+use crate::worlds::{brief, forgotten, mixed, number, ordered, redriven, simulation, steps};
 
-/// A rule, what goes wrong around it, within how many seeds its absence is found, and which invariant,
-/// among others maybe, is broken by it.
+/// A rule, the worlds in which its absence is found, within how many seeds, and which invariant, among others
+/// maybe, is broken by it.
 struct Switched {
     rule: Rule,
+    worlds: Worlds,
     faults: Faults,
     seeds: u64,
     breaks: Invariant,
 }
 
-const fn off(rule: Rule, faults: Faults, seeds: u64, breaks: Invariant) -> Switched {
+/// What happens in a world.
+enum Worlds {
+    Mixed,
+    Steps,
+    Ordered,
+    Redriven,
+    Forgotten,
+}
+
+const fn off(
+    rule: Rule,
+    worlds: Worlds,
+    faults: Faults,
+    seeds: u64,
+    breaks: Invariant,
+) -> Switched {
     Switched {
         rule,
+        worlds,
         faults,
         seeds,
         breaks,
     }
 }
 
-const SWITCHED: [Switched; 17] = [
-    off(
-        Rule::AcknowledgeLast,
-        Faults::all(),
-        20,
-        Invariant::NothingLost,
-    ),
-    off(
-        Rule::ClaimBeforeRun,
-        Faults::all(),
-        20,
-        Invariant::OneRunner,
-    ),
-    off(
-        Rule::LeaseOutlivesInvocation,
-        Faults::all(),
-        20,
-        Invariant::OneRunner,
-    ),
-    off(
-        Rule::HideWhileHeld,
-        Faults::all(),
-        100,
-        Invariant::NothingLost,
-    ),
-    off(
-        Rule::AskAgainInDoubt,
-        Faults::all(),
-        1000,
-        Invariant::Neighbours,
-    ),
-    off(
-        Rule::FenceFinish,
-        Faults::all(),
-        1000,
-        Invariant::OneFinalState,
-    ),
-    off(
-        Rule::RecordRetryFirst,
-        Faults::all(),
-        1000,
-        Invariant::OneRunner,
-    ),
-    off(Rule::HelpStale, Faults::all(), 100, Invariant::NothingLost),
-    off(
-        Rule::FollowAgain,
-        Faults::all(),
-        1000,
-        Invariant::DeadLetters,
-    ),
-    off(
-        Rule::SingleOut,
-        Faults::all().died(0.3),
-        1000,
-        Invariant::Neighbours,
-    ),
-    off(Rule::CountDeaths, Faults::all(), 20, Invariant::Neighbours),
-    off(Rule::WaitUntilDue, Faults::all(), 20, Invariant::OnTime),
-    off(Rule::RevokeExpired, Faults::all(), 20, Invariant::OnTime),
-    off(
-        Rule::WaitForDeployment,
-        Faults::all(),
-        100,
-        Invariant::Neighbours,
-    ),
-    off(
-        Rule::DeriveChildIds,
-        Faults::all(),
-        100,
-        Invariant::ChildrenOnce,
-    ),
-    off(
-        Rule::OutlastOutage,
-        Faults::none().outage(1.0),
-        100,
-        Invariant::Neighbours,
-    ),
-    off(Rule::KeepOrder, Faults::all(), 20, Invariant::Order),
+/// Records that are past their time, and still there.
+const FORGETFUL: Faults = Faults::all().late_ttl(1.0);
+
+/// Functions that don't start until SQS gives up.
+const GIVEN_UP: Faults = Faults::none().unstarted(1.0);
+/// Writes that are done long after whoever wanted them is gone.
+const LATE: Faults = Faults::none().slow(0.5).done_late(1.0);
+/// Messages that come again long after they were deleted.
+pub(crate) const COPIED: Faults = Faults::all().resurfaced(0.3).acknowledgement_lost(0.3);
+
+#[rustfmt::skip]
+const SWITCHED: [Switched; 29] = [
+    off(Rule::AcknowledgeLast, Worlds::Mixed, Faults::all(), 20, Invariant::NothingLost),
+    off(Rule::ClaimBeforeRun, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
+    off(Rule::LeaseOutlivesInvocation, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
+    off(Rule::HideWhileHeld, Worlds::Mixed, Faults::all(), 100, Invariant::NothingLost),
+    off(Rule::AskAgainInDoubt, Worlds::Mixed, Faults::all(), 1000, Invariant::Neighbours),
+    off(Rule::FenceFinish, Worlds::Mixed, Faults::all(), 1000, Invariant::OneFinalState),
+    off(Rule::RecordRetryFirst, Worlds::Mixed, Faults::all(), 1000, Invariant::OneRunner),
+    off(Rule::HelpStale, Worlds::Mixed, Faults::all(), 100, Invariant::NothingLost),
+    off(Rule::FollowAgain, Worlds::Mixed, Faults::all(), 1000, Invariant::DeadLetters),
+    off(Rule::SingleOut, Worlds::Mixed, Faults::all().died(0.3), 1000, Invariant::Neighbours),
+    off(Rule::CountDeaths, Worlds::Mixed, Faults::all(), 100, Invariant::Neighbours),
+    off(Rule::WaitUntilDue, Worlds::Mixed, Faults::all(), 20, Invariant::OnTime),
+    off(Rule::RevokeExpired, Worlds::Mixed, Faults::all(), 100, Invariant::OnTime),
+    off(Rule::WaitForDeployment, Worlds::Mixed, Faults::all(), 1000, Invariant::Neighbours),
+    off(Rule::DeriveChildIds, Worlds::Mixed, Faults::all(), 100, Invariant::ChildrenOnce),
+    off(Rule::OutlastOutage, Worlds::Mixed, Faults::none().outage(1.0), 100, Invariant::Neighbours),
+    off(Rule::KeepOrder, Worlds::Ordered, Faults::all(), 20, Invariant::Order),
+    off(Rule::InsistOnFinish, Worlds::Mixed, Faults::all(), 100, Invariant::OneRunner),
+    off(Rule::HandBackLate, Worlds::Ordered, Faults::all(), 1000, Invariant::Neighbours),
+    off(Rule::ContainPanics, Worlds::Mixed, Faults::all(), 20, Invariant::Neighbours),
+    off(Rule::StopAtLimit, Worlds::Mixed, Faults::all(), 20, Invariant::Neighbours),
+    off(Rule::KeepUndecodable, Worlds::Mixed, Faults::all(), 20, Invariant::DeadLetters),
+    off(Rule::RecordUndelivered, Worlds::Mixed, GIVEN_UP, 100, Invariant::NothingLost),
+    off(Rule::RecordGenerationFirst, Worlds::Redriven, Faults::all(), 1000, Invariant::NothingLeft),
+    off(Rule::RemoveLetterLast, Worlds::Redriven, Faults::all(), 1000, Invariant::NothingLeft),
+    off(Rule::Supersede, Worlds::Redriven, COPIED, 1000, Invariant::OneFinalState),
+    off(Rule::CapHops, Worlds::Mixed, Faults::all(), 100, Invariant::Retries),
+    off(Rule::FenceCheckpoints, Worlds::Steps, LATE, 1000, Invariant::StepsOnce),
+    off(Rule::ForgetExpired, Worlds::Forgotten, FORGETFUL, 20, Invariant::NothingLost),
 ];
 
 #[test]
@@ -150,9 +130,12 @@ fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
         let worlds = simulation("", switched.faults, 1)
             .without(switched.rule)
             .seeds(seeds);
-        let report = match switched.rule {
-            Rule::KeepOrder => worlds.queue("orders.fifo").run(ordered),
-            _ => worlds.run(mixed),
+        let report = match switched.worlds {
+            Worlds::Mixed => worlds.run(mixed),
+            Worlds::Steps => worlds.run(steps),
+            Worlds::Ordered => worlds.queue("orders.fifo").run(ordered),
+            Worlds::Redriven => worlds.run(redriven),
+            Worlds::Forgotten => brief(worlds).run(forgotten),
         };
         let mut first = None;
         for failure in &report.failures {

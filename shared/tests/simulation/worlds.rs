@@ -1,117 +1,21 @@
 //! Scenarios of every kind of task, composed from the seed.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sedano::dead_letters::{Edit, Selection};
-use sedano::sim::{Faults, Simulation, World, die};
-use sedano::{BoxError, Context, ResultExt, Signature, State, TaskError, Timestamp, task, tasks};
+use sedano::sim::{Faults, Simulation, World};
+use sedano::{BoxError, Signature, State};
 use serde_json::json;
 
-#[task]
-async fn add(x: i64, y: i64) -> Result<i64, TaskError> {
-    Ok(x + y)
-}
-
-#[task(idempotent)]
-async fn add_again(x: i64, y: i64) -> Result<i64, TaskError> {
-    Ok(x + y)
-}
-
-#[task(ignore_result)]
-async fn quiet(x: i64) -> Result<i64, TaskError> {
-    Ok(x)
-}
-
-#[task(idempotent, ignore_result)]
-async fn silent(x: i64) -> Result<i64, TaskError> {
-    Ok(x)
-}
-
-#[task(idempotent, max_retries = 4, default_retry_delay = secs(3))]
-async fn flaky_again(#[ctx] ctx: &Context, failures: u32) -> Result<u32, TaskError> {
-    if ctx.retries() < failures {
-        Err(std::io::Error::other("disk")).retry()?;
-    }
-    Ok(ctx.retries())
-}
-
-#[task(max_retries = 3, backoff = exponential(secs(2)))]
-async fn flaky(#[ctx] ctx: &Context, failures: u32) -> Result<u32, TaskError> {
-    if ctx.retries() < failures {
-        Err(std::io::Error::other("disk")).retry()?;
-    }
-    Ok(ctx.retries())
-}
-
-/// Not ready until 40 s after it was sent.
-#[task]
-async fn snoozes(#[ctx] ctx: &Context, sent: Timestamp) -> Result<u32, TaskError> {
-    if ctx.app().ports().clock.now() < sent + Duration::from_secs(40) {
-        return Err(TaskError::snooze(Duration::from_secs(15)));
-    }
-    Ok(ctx.retries())
-}
-
-#[task]
-async fn sleeps(#[ctx] ctx: &Context, seconds: u64) -> Result<u64, TaskError> {
-    let clock = &ctx.app().ports().clock;
-    clock.sleep(Duration::from_secs(seconds)).await;
-    Ok(seconds)
-}
-
-#[task(time_limit = secs(2))]
-async fn limited(#[ctx] ctx: &Context) {
-    let clock = &ctx.app().ports().clock;
-    clock.sleep(Duration::from_secs(10)).await;
-}
-
-#[task]
-async fn panics() {
-    std::panic::resume_unwind(Box::new("at the disco"));
-}
-
-#[task]
-async fn ends(how: String) -> Result<(), TaskError> {
-    Err(match how.as_str() {
-        "ignore" => TaskError::ignore(),
-        "reject" => TaskError::reject("poison"),
-        _ => TaskError::permanent("how?"),
-    })
-}
-
-#[task]
-async fn crash() {
-    die().await
-}
-
-/// Sends two children that are alike and one that isn't, with a failure in between.
-#[task(max_retries = 5, default_retry_delay = secs(5))]
-async fn parent(#[ctx] ctx: &Context, failures: u32) -> Result<Vec<String>, TaskError> {
-    let first = ctx.send(add::s(1, 1)).await.retry()?;
-    if ctx.retries() < failures {
-        return Err(TaskError::retry("later"));
-    }
-    let second = ctx.send(add::s(1, 1)).await.retry()?;
-    let third = ctx.send(flaky::s(1)).await.retry()?;
-    Ok(vec![
-        first.id().to_owned(),
-        second.id().to_owned(),
-        third.id().to_owned(),
-    ])
-}
-
-/// Only the deployment of the beginning and the end has it.
-#[task]
-async fn added(x: i64) -> Result<i64, TaskError> {
-    Ok(x)
-}
+use crate::samples::*;
 
 /// One sample, chosen by the seed. The id of the task, if it was revoked in time.
 async fn sample(world: &World) -> Result<Option<String>, BoxError> {
     let random = world.random();
     let small = || i64::try_from(random.below(100)).unwrap_or(0);
     let seconds = |most: u64| Duration::from_secs(random.below(most));
-    match random.below(26) {
+    match random.below(32) {
         0..4 => {
             world.send(add::s(small(), small())).await;
         }
@@ -197,9 +101,21 @@ async fn sample(world: &World) -> Result<Option<String>, BoxError> {
             let body = json!({"task": "add", "args": [small(), 2], "countdown": random.below(30)});
             world.send_body("default", body.to_string()).await;
         }
-        24 => {
+        24 | 31 => {
             let call: Signature<(), i64> = added::s(small());
             world.send(call.countdown(seconds(1500))).await;
+        }
+        25..28 => {
+            let failures = u32::try_from(random.below(4))?;
+            let call = stepwise::s(failures, random.below(15));
+            world.send(call).await;
+        }
+        28 => {
+            world.send(patient::s(random.below(38))).await;
+        }
+        29 => {
+            let body = json!({"task": "chain", "args": [6], "hops": 997});
+            world.send_body("default", body.to_string()).await;
         }
         _ => {
             // The same call twice, under one id.
@@ -224,11 +140,13 @@ pub(crate) async fn ordered(world: &World) -> Result<(), BoxError> {
             0..4 => named("add").arg(1).arg(1),
             4 => named("add_again").arg(1).arg(1),
             5 | 6 => named("flaky").arg(small),
-            7 | 8 => named("sleeps").arg(small * 5),
+            7 | 8 => named("sleeps").arg(small * 10),
             9 => named("ends").arg("reject"),
             10 => named("add").arg(2).arg(2).expires(seconds(60)),
             11 => named("add").arg(2).arg(2).countdown(seconds(30)),
             12 if random.chance(0.3) => named("crash"),
+            12 => named("patient").arg(30 + small * 2),
+            13 if random.chance(0.3) => named("stepwise").arg(small).arg(small * 5),
             _ => named("panics"),
         };
         let call = call.queue("orders.fifo").message_group(group);
@@ -270,21 +188,38 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 /// fail like anybody's.
 pub(crate) async fn redriven(world: &World) -> Result<(), BoxError> {
     for _ in 0..10 + world.random().below(10) {
-        sample(world).await?;
+        match world.random().chance(0.2) {
+            true => drop(world.send(broken::s()).await),
+            false => drop(sample(world).await?),
+        }
     }
     for round in 0..2 {
         // Some while the rest is still at work.
         if world.random().chance(0.5) || round == 1 {
             world.settle().await;
         } else {
-            world.sleep(Duration::from_secs(600)).await;
+            let while_it_works = Duration::from_secs(world.random().below(600));
+            world.sleep(while_it_works).await;
         }
+        let mended = world.state::<Mended>().ok_or("no state")?;
+        mended.0.store(true, Ordering::Relaxed);
         let letters = world.observer().dead_letters();
         let all = letters.list(&Selection::all(), 1000).await?;
         for letter in all.into_iter().filter(|letter| letter.task_id.is_some()) {
             let operator = world.app().dead_letters();
+            let as_it_is = Edit::default();
             for _ in 0..30 {
-                match operator.redrive(&letter.id, &Edit::default()).await {
+                // Now and then the operator gives up in the midst of it, and tries again.
+                let most = match world.random().chance(0.2) {
+                    true => Duration::from_millis(world.random().below(800)),
+                    false => Duration::from_secs(600),
+                };
+                let redriven = tokio::select! {
+                    biased;
+                    redriven = operator.redrive(&letter.id, &as_it_is) => redriven,
+                    () = world.sleep(most) => continue,
+                };
+                match redriven {
                     // Or it is hidden still, after a try that was broken off: gone, it stays gone.
                     Ok(None) => world.sleep(Duration::from_secs(70)).await,
                     Err(error) if error.is_retryable() => {}
@@ -298,51 +233,63 @@ pub(crate) async fn redriven(world: &World) -> Result<(), BoxError> {
     Ok(())
 }
 
+/// Tasks of steps, and nothing else.
+pub(crate) async fn steps(world: &World) -> Result<(), BoxError> {
+    let random = world.random();
+    for _ in 0..5 + random.below(10) {
+        let failures = u32::try_from(random.below(4))?;
+        let call = stepwise::s(failures, random.below(15));
+        world.send(call).await;
+    }
+    world.settle().await;
+    Ok(())
+}
+
+/// Tasks that are sent again under the same id when their records have expired, some of which are still there.
+pub(crate) async fn forgotten(world: &World) -> Result<(), BoxError> {
+    let random = world.random();
+    let mut calls = Vec::new();
+    for _ in 0..3 + random.below(6) {
+        let named = |name: &str| Signature::<(), serde_json::Value>::named(name);
+        let call = match random.below(6) {
+            0 | 1 => named("add").arg(1).arg(1),
+            2 => named("add_again").arg(1).arg(1),
+            3 => named("flaky_again").arg(random.below(3)),
+            4 => named("flaky").arg(random.below(5)),
+            _ => named("panics"),
+        };
+        let id = world.send(call.clone()).await.id().to_owned();
+        calls.push(call.id(id));
+    }
+    world.settle().await;
+    let hours = 25 + random.below(20);
+    world.sleep(Duration::from_secs(hours * 3600)).await;
+    for call in calls {
+        world.send(call).await;
+    }
+    world.settle().await;
+    Ok(())
+}
+
 /// Worlds for a test: of the number asked for, one in `share`.
 pub(crate) fn simulation(test: &'static str, faults: Faults, share: u64) -> Simulation {
     let (base, worlds) = (number("SEDANO_SIM_BASE"), number("SEDANO_SIM_WORLDS"));
     let base = base.unwrap_or(0);
-    Simulation::new(|| {
-        tasks![
-            add,
-            add_again,
-            quiet,
-            silent,
-            flaky_again,
-            flaky,
-            snoozes,
-            sleeps,
-            limited,
-            panics,
-            ends,
-            crash,
-            parent,
-            added
-        ]
-    })
-    .redeploy(|| {
-        tasks![
-            add,
-            add_again,
-            quiet,
-            silent,
-            flaky_again,
-            flaky,
-            snoozes,
-            sleeps,
-            limited,
-            panics,
-            ends,
-            crash,
-            parent
-        ]
-    })
-    .faults(faults)
-    .seeds(base..base + (worlds.unwrap_or(200) / share).max(2))
-    .replay_with(move |seed| {
-        format!(
-            "SEDANO_SIM_SEED={seed} cargo test --no-default-features --features sim -p sedano \
+    Simulation::new(all)
+        .redeploy(always)
+        .state(|| AtomicU64::new(0))
+        .state(Mended::default)
+        .faults(faults)
+        .seeds(base..base + (worlds.unwrap_or(200) / share).max(2))
+        .replay_with(move |seed| {
+            format!(
+                "SEDANO_SIM_SEED={seed} cargo test --no-default-features --features sim -p sedano \
              --test simulation {test}"
-        )
-    })
+            )
+        })
+}
+
+/// With records that live no longer than they must.
+pub(crate) fn brief(worlds: Simulation) -> Simulation {
+    worlds.config(|config| config.result_expires = Duration::from_secs(60))
 }

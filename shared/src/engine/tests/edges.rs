@@ -237,6 +237,30 @@ async fn a_later_run_that_sends_other_children_sends_them() {
     assert_eq!(other.try_get().await.unwrap(), Some(40));
 }
 
+/// SQS's receive counts are approximate, and a message may have been sent twice.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_is_made_good_by_the_message_that_it_is_of() {
+    let world = World::new();
+    let body = json!({"id": "r", "task": "answer", "args": ["reject"]}).to_string();
+    world.send_body("default", body.clone()).await;
+    let mut first = world.receive("default").await;
+    world.worker.handle(&first, &world.invocation()).await;
+    assert_eq!(world.messages("dead-letters").len(), 1);
+    // Nobody knows that the letter was sent.
+    first[0].receive_count = 1;
+    let done = world.worker.handle(&first, &world.invocation()).await;
+    assert_eq!(done, [Disposition::Done]);
+    assert_eq!(world.messages("dead-letters").len(), 2);
+    world.acknowledge(&first, &done).await;
+
+    world.send_body("default", body).await;
+    let mut other = world.receive("default").await;
+    other[0].receive_count = 2;
+    let done = world.worker.handle(&other, &world.invocation()).await;
+    assert_eq!(done, [Disposition::Done]);
+    assert_eq!(world.messages("dead-letters").len(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_task_that_sends_itself_comes_to_an_end() {
     let world = world();

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Key, Outcome, Page, Ports, Store, Write};
+use crate::ports::{Clock, Key, Outcome, Page, Ports, Store, Write};
 
 /// What goes wrong with a call of the store.
 #[derive(Clone, Copy)]
@@ -20,11 +20,14 @@ enum Fault {
     AnswerLost,
     /// It is done, and tried again by whoever lost the answer.
     DoneTwice,
+    /// It takes so many seconds.
+    Slow(u64),
 }
 
 /// A store whose next writes go wrong as told.
 struct Faulty {
     store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
     faults: Mutex<VecDeque<Fault>>,
 }
 
@@ -58,6 +61,10 @@ impl Store for Faulty {
             Fault::None => self.store.write(write).await,
             Fault::Throttled => Err(Error::new(ErrorKind::Throttled, "slow down")),
             Fault::AnswerLost => self.store.write(write).await.and(Err(lost())),
+            Fault::Slow(seconds) => {
+                self.clock.sleep(Duration::from_secs(seconds)).await;
+                self.store.write(write).await
+            }
             Fault::DoneTwice => {
                 self.store.write(write.clone()).await?;
                 self.store.write(write).await
@@ -79,6 +86,7 @@ fn world(faults: &[Fault]) -> World {
     let ports = world.app().ports().clone();
     let faulty = Faulty {
         store: ports.store.clone(),
+        clock: ports.clock.clone(),
         faults: Mutex::new(faults.to_vec().into()),
     };
     let ports = Ports {
@@ -157,6 +165,62 @@ async fn a_claim_in_quarantine_whose_answer_was_lost_is_no_death() {
     assert_eq!(world.step("quarantine").await, [Disposition::Done]);
     assert_eq!(world.status(&id).await, State::Success);
     assert_eq!(world.item(&id)["crashes"].as_number(), Some(1), "one claim");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_claim_in_quarantine_that_is_given_up_is_no_death() {
+    // There the batch's call is refused by the dead claim, and four more are done and never answered.
+    let mut answers = [Fault::AnswerLost; 7];
+    answers[..3].fill(Fault::None);
+    let world = world(&answers);
+    let id = world.send("slow", json!([2])).await;
+    world.die("default", Duration::from_secs(1)).await;
+    world.pass(95).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.step("quarantine").await, [Disposition::Returned]);
+    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
+    assert_eq!(world.item(&id)["crashes"].as_number(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_first_claim_that_is_given_up_has_counted_nothing() {
+    // Alone in its batch, in a deployment without quarantine: every claim but the first would count.
+    let world = world(&[Fault::AnswerLost; 5]);
+    let id = world.send("add", json!([2, 3])).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    assert!(!world.item(&id).contains_key("crashes"));
+}
+
+/// The memory store removes nothing by itself, as DynamoDB may for days.
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_failed_leaves_nothing_in_place_of_an_expired_record() {
+    let world = world(&[Fault::None, Fault::None, Fault::Throttled]);
+    let body = json!({"id": "again", "task": "add", "args": [2, 3]}).to_string();
+    world.send_body("default", body.clone()).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    world.pass(86_400 * 15).await;
+    world.send_body("default", body).await;
+    assert_eq!(world.step("default").await, [Disposition::Returned]);
+    world.pass(6).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status("again").await, State::Success);
+    assert_eq!(world.runs.count(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_claim_that_took_long_costs_a_task_with_a_limit_no_outcome() {
+    let world = world(&[Fault::Slow(25)]);
+    let body = json!({"id": "s", "task": "slow", "args": [35], "time_limit": 40});
+    world.send_body("default", body.to_string()).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(
+        world.status("s").await,
+        State::Retry,
+        "it had 33.5 s of its 40"
+    );
+    world.pass(1).await;
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.status("s").await, State::Success);
 }
 
 #[tokio::test(start_paused = true)]

@@ -123,7 +123,7 @@ async fn what_is_sent_anew_keeps_its_id_group_attributes_and_expiry() {
     assert_eq!(body["expires"], json!(expires.to_string()));
     assert_eq!(anew.group.as_deref(), Some("tenant"));
     assert_eq!(anew.attributes["colour"], "green");
-    assert_eq!(anew.attributes["sedano-receives"], "6");
+    assert_eq!(anew.attributes["sedano-receives"], format!("6 {id}"));
     assert_eq!(anew.visible_at.since(anew.sent_at), Duration::from_secs(60));
 
     work(&world, &queue, 4000).await;

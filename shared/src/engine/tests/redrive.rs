@@ -63,6 +63,22 @@ async fn a_failed_task_begins_a_new_generation() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_redriven_task_that_never_ran_is_not_said_to_have_run() {
+    let world = World::new();
+    let id = world.send("nobody.knows", json!([])).await;
+    for generation in 0..3 {
+        while world.status(&id).await != State::Failure {
+            world.pass(30).await;
+            world.step("default").await;
+        }
+        let letter = world.letters().find(&id).await.unwrap().unwrap();
+        assert_eq!(letter.reason, "NotRegistered");
+        assert_eq!(letter.attempts, Some(0), "generation {generation}");
+        world.redrive(&id).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_task_that_killed_its_process_may_do_so_again() {
     let world = World::new();
     let id = world.send("crash", json!([])).await;

@@ -1,6 +1,9 @@
 //! What must hold of every world, whatever went wrong in it: each invariant with the promise it
 //! belongs to, and the judge that reads a history for all of them.
 
+mod letters;
+mod neighbours;
+mod steps;
 mod task;
 #[cfg(test)]
 mod tests;
@@ -9,9 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::history::{Caller, DeadLetter, History, SentTask};
+use super::history::{Caller, History, Sent};
 use crate::options::Options;
-use crate::record::State;
 use crate::task::Tasks;
 
 /// What must hold, each under the promise it belongs to.
@@ -20,24 +22,30 @@ use crate::task::Tasks;
 pub enum Invariant {
     /// Every task whose message reached a queue is final, or, where it leaves no record, has run.
     NothingLost,
-    /// A record takes only the steps of [`State::STEPS`](crate::State::STEPS), and none once it is final.
+    /// A record takes only the steps of [`State::STEPS`](crate::State::STEPS), and none once it is final; what
+    /// runs in a generation is of it.
     OneFinalState,
     /// Bodies of one task never overlap, and none runs again unless its process died or could not
     /// record what it found out.
     OneRunner,
+    /// A step whose checkpoint was recorded isn't done again, and its value stays what it is.
+    StepsOnce,
     /// However often a task runs, its children are the same.
     ChildrenOnce,
-    /// No body begins before its time, and none of a task that has expired is claimed.
+    /// No body begins before its time, and none of a task that has expired is claimed; and when nothing goes
+    /// wrong any more, what is due begins soon.
     OnTime,
-    /// A task whose process died often enough is given up for it, and no other; and only a name that no worker
-    /// knew for long enough is unknown.
+    /// A task whose process died often enough is given up for it, and no other; only a name that no worker
+    /// knew for long enough is unknown; no panic ends a process, no body outlasts its limit, and none is stopped
+    /// for a want of time that was known when it began.
     Neighbours,
     /// The tasks of a FIFO group run in the order in which they were sent: none begins before those in
     /// front of it are final.
     Order,
-    /// No more retries than allowed.
+    /// No more retries than allowed, and no message further from its first task.
     Retries,
-    /// The dead letters are those with a reason, and all of those. Where the broker moved the message of
+    /// The dead letters are those with a reason, and all of those, each once unless its message came again; each
+    /// says what is recorded, and holds what was sent. Where the broker moved the message of
     /// a final task itself, after too many receives, it has none.
     DeadLetters,
     /// Nothing is left: no message, no claim, no retry.
@@ -52,7 +60,7 @@ impl Invariant {
         match self {
             Invariant::NothingLost | Invariant::NothingLeft => "nothing is lost",
             Invariant::OneFinalState => "one final state",
-            Invariant::OneRunner => "one runner at a time",
+            Invariant::OneRunner | Invariant::StepsOnce => "one runner at a time",
             Invariant::ChildrenOnce => "what is sent on is sent once, in effect",
             Invariant::OnTime => "never early",
             Invariant::Neighbours | Invariant::Retries | Invariant::Order => {
@@ -90,6 +98,12 @@ pub(super) struct Rules {
     pub(super) unknown_task_grace: Duration,
     /// Nothing goes wrong but that the tables don't answer for a while: then no message may be given up.
     pub(super) only_outages: bool,
+    /// How long an invocation may take.
+    pub(super) timeout: Duration,
+    /// How soon something due begins when nothing goes wrong.
+    pub(super) soon: Duration,
+    /// Whether there is a queue for what its process died with.
+    pub(super) quarantine: bool,
     /// Failures whose message is a dead letter.
     pub(super) dead: &'static [&'static str],
 }
@@ -105,6 +119,8 @@ pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
     for (id, sent) in judge.tasks() {
         judge.task(&id, &sent);
     }
+    judge.steps_once();
+    judge.processes();
     judge.children();
     judge.order();
     judge.dead_letters();
@@ -126,11 +142,11 @@ impl<'a> Judge<'a> {
     }
 
     /// The messages of each task that reached a queue to be worked on.
-    fn tasks(&self) -> BTreeMap<String, Vec<&'a SentTask>> {
-        let mut tasks: BTreeMap<String, Vec<&SentTask>> = BTreeMap::new();
+    fn tasks(&self) -> BTreeMap<String, Vec<&'a Sent>> {
+        let mut tasks: BTreeMap<String, Vec<&Sent>> = BTreeMap::new();
         for sent in &self.history.sent {
             if let Some(task) = sent.task.as_ref().filter(|_| !is_last(&sent.queue)) {
-                tasks.entry(task.id.clone()).or_default().push(task);
+                tasks.entry(task.id.clone()).or_default().push(sent);
             }
         }
         tasks
@@ -207,65 +223,6 @@ impl<'a> Judge<'a> {
                     task.id
                 );
                 self.found(Invariant::Order, what);
-            }
-        }
-    }
-
-    fn dead_letters(&mut self) {
-        let history = self.history;
-        let failed = |id: &str| {
-            let steps = history.steps.get(id)?;
-            // Copies that are recorded once more change nothing; a later life does.
-            let lives = steps.iter().map(|step| step.generation).max();
-            let of_this = steps.iter().filter(|step| Some(step.generation) == lives);
-            let failure = of_this.rev().find(|step| step.state == State::Failure)?;
-            failure.error_kind.clone()
-        };
-        for letter in &history.dead_letters {
-            let reason = letter.reason.as_deref();
-            let expected = match &letter.id {
-                None => Some("Undecodable".to_owned()),
-                Some(id) => failed(id).filter(|kind| self.rules.dead.contains(&kind.as_str())),
-            };
-            let is_final = letter.id.as_ref().and_then(|id| history.steps.get(id));
-            let is_final =
-                is_final.is_some_and(|steps| steps.iter().any(|step| step.state.is_final()));
-            if reason.is_none() && is_final {
-                // Its deletes failed until the broker moved it away: a copy of what is over.
-                continue;
-            }
-            if reason.is_none() || reason != expected.as_deref() {
-                let what = format!(
-                    "the dead letter {} of task {:?} has the reason {reason:?}; {expected:?} is recorded",
-                    letter.message_id, letter.id
-                );
-                self.found(Invariant::DeadLetters, what);
-            }
-        }
-        let tasks = history.sent.iter().filter_map(|sent| sent.task.as_ref());
-        let sent: BTreeSet<&String> = tasks.map(|task| &task.id).collect();
-        // A step that was never sent ends with the failure of the one before it, and has no message.
-        for id in history.steps.keys().filter(|id| sent.contains(id)) {
-            let kind = failed(id).filter(|kind| self.rules.dead.contains(&kind.as_str()));
-            let there = history
-                .dead_letters
-                .iter()
-                .any(|letter| letter.id.as_ref() == Some(id));
-            if let Some(kind) = kind.filter(|_| !there) {
-                let what = format!("task {id} failed as {kind} and has no dead letter");
-                self.found(Invariant::DeadLetters, what);
-            }
-        }
-        for sent in history
-            .sent
-            .iter()
-            .filter(|sent| sent.task.is_none() && !is_last(&sent.queue))
-        {
-            let there = |letter: &DeadLetter| letter.message_id == sent.message_id;
-            if !history.dead_letters.iter().any(there) {
-                let id = &sent.message_id;
-                let what = format!("message {id} can't be decoded and has no dead letter");
-                self.found(Invariant::DeadLetters, what);
             }
         }
     }

@@ -1,17 +1,20 @@
 //! What must hold of one task: its record, and the runs of its body.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::{DEATHS, Invariant, Judge};
+use super::{Invariant, Judge};
+use crate::launch::MAX_HOPS;
 use crate::options::Options;
-use crate::ports::QueueName;
 use crate::record::State;
-use crate::sim::history::{Caller, End, Run, SentTask, Step};
+use crate::sim::history::{Caller, End, Run, Sent, SentTask, Step};
 use crate::time::Timestamp;
 
 impl Judge<'_> {
-    pub(super) fn task(&mut self, id: &str, sent: &[&SentTask]) {
+    pub(super) fn task(&mut self, id: &str, messages: &[&Sent]) {
+        let sent: Vec<&SentTask> = messages
+            .iter()
+            .filter_map(|one| one.task.as_ref())
+            .collect();
         let Some(first) = sent.first() else { return };
         let options = self.options(&first.name);
         let history = self.history;
@@ -20,22 +23,41 @@ impl Judge<'_> {
         runs.sort_by_key(|run| run.begun);
         let silent = options.idempotent && first.ignore_result.unwrap_or(options.ignore_result);
         self.nothing_lost(id, steps, &runs, silent);
+        if !silent {
+            self.each_life_ends(id, steps, messages);
+        }
         self.one_final_state(id, steps, options.idempotent);
         if !options.idempotent {
             self.one_runner(id, steps, &runs);
+            self.of_its_generation(id, steps, &runs);
         }
-        self.on_time(id, steps, &runs, sent);
-        self.neighbours(id, &first.name, steps, sent);
+        self.on_time(id, steps, &runs, &sent);
+        self.soon(id, steps, &runs, messages);
+        self.neighbours(id, &first.name, steps, &sent);
+        self.limits(id, &options, steps, &runs);
         self.retries(id, &options, steps, &runs);
+        if let Some(far) = sent.iter().find(|task| task.hops > MAX_HOPS) {
+            let what = format!(
+                "a message of task {id} is {} sends away from its first task; {MAX_HOPS} are allowed",
+                far.hops
+            );
+            self.found(Invariant::Retries, what);
+        }
     }
 
     fn nothing_lost(&mut self, id: &str, steps: &[Step], runs: &[&Run], silent: bool) {
         let last = steps.last().map_or(State::Pending, |step| step.state);
         let is_final = steps.iter().any(|step| step.state.is_final());
-        let has_run = runs
-            .iter()
-            .any(|run| matches!(run.ended, Some((_, End::Returned | End::Failed))));
-        if !(is_final || silent && last == State::Pending && has_run) {
+        // Counted as delivered for the first time though it wasn't, it leaves the record of its dead forerunner.
+        let since = steps.last().map_or(Timestamp::default(), |step| step.at);
+        let has_run = runs.iter().any(|run| {
+            let done = matches!(run.ended, Some((_, End::Returned | End::Failed)));
+            done && run.begun >= since
+        });
+        if silent && has_run {
+            return;
+        }
+        if !is_final {
             let what = format!(
                 "task {id} was accepted and should be final; it is {last} after {} runs",
                 runs.len()
@@ -48,9 +70,27 @@ impl Judge<'_> {
         }
     }
 
+    /// What is sent when the record of an earlier life has been forgotten is another life, with an end of its
+    /// own.
+    fn each_life_ends(&mut self, id: &str, steps: &[Step], messages: &[&Sent]) {
+        for sent in messages.iter().filter(|sent| sent.by == Caller::Sender) {
+            let ends = steps.iter().filter(|step| step.state.is_final());
+            let mut ends = ends.filter(|end| end.at >= sent.at || !end.is_forgotten(sent.at));
+            if steps.iter().any(|step| step.state.is_final()) && ends.next().is_none() {
+                let what = format!(
+                    "task {id} was accepted at {}, when its record of before had expired; it never came to \
+                     an end again",
+                    sent.at
+                );
+                self.found(Invariant::NothingLost, what);
+            }
+        }
+    }
+
     fn one_final_state(&mut self, id: &str, steps: &[Step], idempotent: bool) {
         let mut before: Option<&Step> = None;
         for step in steps {
+            before = before.filter(|before| !before.is_forgotten(step.at));
             let from = before.map_or(State::Pending, |before| before.state);
             // Redriving by hand begins another life.
             let same = |before: &&Step| before.generation == step.generation;
@@ -87,7 +127,9 @@ impl Judge<'_> {
                 );
                 self.found(Invariant::OneRunner, what);
             }
-            if one.attempt == next.attempt && !self.is_excused(one) {
+            let ended = |step: &Step| step.state.is_final() && step.is_forgotten(next.begun);
+            let another_life = steps.iter().any(ended);
+            if one.attempt == next.attempt && !another_life && !self.is_excused(one) {
                 let what = format!(
                     "attempt {} of task {id} ran in invocation {} to its end at {over:?}, nothing \
                      prevented its record, and it ran again in invocation {}",
@@ -99,7 +141,10 @@ impl Judge<'_> {
         let mut ends = steps.iter().filter(|step| step.state.is_final());
         let late = ends.find_map(|end| {
             runs.iter()
-                .find(|run| run.begun > end.at && run.attempt <= end.attempt)
+                .find(|run| {
+                    let after = run.begun > end.at && run.attempt <= end.attempt;
+                    after && !end.is_forgotten(run.begun)
+                })
                 .map(|run| (end, run))
         });
         if let Some((end, run)) = late {
@@ -109,12 +154,32 @@ impl Judge<'_> {
         }
     }
 
-    /// Whether another run of the same attempt had to be: the process died, or heard no answer.
+    /// No message of an earlier generation takes part in a later one.
+    fn of_its_generation(&mut self, id: &str, steps: &[Step], runs: &[&Run]) {
+        for run in runs {
+            let before = steps.iter().take_while(|step| step.at <= run.begun);
+            let now = before.last().map_or(0, |step| step.generation);
+            if run.generation < now {
+                let what = format!(
+                    "task {id} is in generation {now}; a message of generation {} ran at {}",
+                    run.generation, run.begun
+                );
+                self.found(Invariant::OneFinalState, what);
+            }
+        }
+    }
+
+    /// Whether another run of the same attempt had to be: the process died, or had no answer to what it would
+    /// record up to the end of its invocation.
     fn is_excused(&self, run: &Run) -> bool {
-        let invoked = self.history.invocations.get(run.invocation as usize);
-        let unanswered = (run.invocation, run.id.clone());
-        invoked.is_none_or(|invoked| invoked.killed)
-            || self.history.unanswered.contains(&unanswered)
+        // The last pause of who insists, and what a call takes.
+        const LAST_CALL: Duration = Duration::from_millis(1200);
+        let Some(invoked) = self.history.invocations.get(run.invocation as usize) else {
+            return true;
+        };
+        let call = (run.invocation, run.id.clone());
+        let unanswered = self.history.unanswered.get(&call);
+        invoked.killed || unanswered.is_some_and(|last| *last + LAST_CALL >= invoked.deadline)
     }
 
     fn on_time(&mut self, id: &str, steps: &[Step], runs: &[&Run], sent: &[&SentTask]) {
@@ -148,84 +213,32 @@ impl Judge<'_> {
         }
     }
 
-    /// A task that has killed its process often enough isn't run again.
-    fn given_up(&mut self, id: &str) {
-        let mut deaths: BTreeMap<u32, usize> = BTreeMap::new();
-        for run in self.history.runs.iter().filter(|run| run.id == id) {
-            let died = run.ended.is_some_and(|(_, end)| end == End::Died);
-            let invoked = self.history.invocations.get(run.invocation as usize);
-            let alone =
-                invoked.is_some_and(|invoked| invoked.queue.as_str() == QueueName::QUARANTINE);
-            if died && alone {
-                *deaths.entry(run.attempt).or_default() += 1;
-            }
-        }
-        if let Some((attempt, deaths)) = deaths.into_iter().find(|(_, deaths)| *deaths > DEATHS) {
-            let what = format!(
-                "attempt {attempt} of task {id} has killed {deaths} processes in quarantine; \
-                 {DEATHS} are enough"
-            );
-            self.found(Invariant::Neighbours, what);
-        }
-    }
-
-    fn neighbours(&mut self, id: &str, name: &str, steps: &[Step], sent: &[&SentTask]) {
-        let kind = |kind: &str| {
-            steps.iter().find(|step| {
-                step.state == State::Failure && step.error_kind.as_deref() == Some(kind)
-            })
-        };
-        if kind("WorkerLost").is_some() {
-            let invocations = &self.history.invocations;
-            let alone = (0..).zip(invocations).filter(|(number, invoked)| {
-                let company = || {
-                    let mut runs = self.history.runs.iter();
-                    runs.any(|run| {
-                        let died = run.ended.is_some_and(|(_, end)| end == End::Died);
-                        run.invocation == *number && run.id != id && died
-                    })
-                };
-                let held = invoked.ids.iter().any(|held| held == id);
-                let alone = invoked.ids == [id] || (invoked.queue.is_fifo() && held && !company());
-                invoked.killed && alone
-            });
-            let deaths = alone.count();
-            if deaths < DEATHS {
+    /// What is due when nothing goes wrong any more begins soon, or is over.
+    fn soon(&mut self, id: &str, steps: &[Step], runs: &[&Run], messages: &[&Sent]) {
+        // In a group it waits for those in front of it.
+        for sent in messages.iter().filter(|sent| sent.group.is_none()) {
+            let Some(task) = &sent.task else { continue };
+            let due = task.eta.map_or(sent.at, |eta| eta.max(sent.at));
+            // What no worker knows waits for one that does.
+            let grace = match self.rules.tasks.find(&task.name) {
+                Some(_) => Duration::ZERO,
+                None => self.rules.unknown_task_grace,
+            };
+            let latest = due.max(self.history.calm_from) + self.rules.soon + grace;
+            let begun = runs.iter().filter(|run| run.attempt >= task.attempt);
+            let begun = begun.map(|run| run.begun);
+            let over = steps
+                .iter()
+                .filter(|step| step.state.is_final() && step.generation >= task.generation);
+            let first = begun.chain(over.map(|step| step.at)).min();
+            if first.is_some_and(|first| first > latest) {
                 let what = format!(
-                    "task {id} is WorkerLost; its process died {deaths} times with it alone"
+                    "attempt {} of task {id} was due at {due}, nothing went wrong since {}, and it began at \
+                     {first:?}",
+                    task.attempt, self.history.calm_from
                 );
-                self.found(Invariant::Neighbours, what);
+                self.found(Invariant::OnTime, what);
             }
-        }
-        self.given_up(id);
-        // Sent anew, it was not given up without a try; that an old copy was, after ten receives, says
-        // nothing of it, and yet the task is over.
-        let again = |step: &Step| {
-            let of_it = sent.iter().filter(|task| task.attempt == step.attempt);
-            of_it.count() > 1
-        };
-        if self.rules.only_outages && kind("Undelivered").is_some_and(|step| !again(step)) {
-            let what = format!("task {id} was given up by SQS, though nothing is wrong with it");
-            self.found(Invariant::Neighbours, what);
-        }
-        let Some(lost) = kind("NotRegistered") else {
-            return;
-        };
-        let grace = self.rules.unknown_task_grace;
-        let received = self.history.received.get(&(id.to_owned(), lost.attempt));
-        let waited = received
-            .map(|first| lost.at.since(*first))
-            .unwrap_or_default();
-        let known = self.rules.tasks.find(name).is_some();
-        if known && !self.rules.sometimes.contains(name) {
-            let what = format!("task {id} is NotRegistered, though every worker knows `{name}`");
-            self.found(Invariant::Neighbours, what);
-        } else if known && waited + Duration::from_secs(30) < grace {
-            let what = format!(
-                "task {id} is NotRegistered after {waited:?}, though a message waits {grace:?} for a \
-                 worker that knows `{name}`"
-            );
-            self.found(Invariant::Neighbours, what);
         }
     }
 

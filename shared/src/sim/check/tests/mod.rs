@@ -1,9 +1,12 @@
 //! Each invariant can fail: forged histories, each broken in one place.
 
+mod letters;
+mod limits;
+
 use super::*;
 use crate::ports::QueueName;
 use crate::record::State;
-use crate::sim::history::{Caller, DeadLetter, End, Invoked, Run, Sent, SentTask, Step};
+use crate::sim::history::{Caller, DeadLetter, End, Invoked, Run, Sent, SentTask, Step, Stepped};
 use crate::time::Timestamp;
 use crate::{TaskError, task, tasks};
 
@@ -21,6 +24,8 @@ fn at(millis: i64) -> Timestamp {
 
 fn sent(id: &str, name: &str) -> Sent {
     Sent {
+        at: at(0),
+        body: "{oops".to_owned(),
         group: None,
         by: Caller::Sender,
         queue: QueueName::new(QueueName::DEFAULT),
@@ -33,6 +38,8 @@ fn sent(id: &str, name: &str) -> Sent {
             expires: None,
             ignore_result: None,
             parent_id: None,
+            generation: 0,
+            hops: 0,
             arguments: String::new(),
         }),
     }
@@ -48,6 +55,9 @@ fn step(millis: i64, state: State) -> Step {
         retries: 0,
         due_at: None,
         error_kind: None,
+        error: None,
+        checkpoints: BTreeMap::new(),
+        ttl: None,
         outcome: Vec::new(),
     }
 }
@@ -57,11 +67,14 @@ fn run(invocation: u32, begun: i64, ended: i64) -> Run {
         id: "a".to_owned(),
         task: "add".to_owned(),
         attempt: 0,
+        generation: 0,
         retries: 0,
         invocation,
         begun: at(begun),
         begun_there: at(begun),
         claimed_there: at(begun),
+        limit: None,
+        stopped_there: at(58_500),
         ended: Some((at(ended), End::Returned)),
     }
 }
@@ -69,7 +82,15 @@ fn run(invocation: u32, begun: i64, ended: i64) -> Run {
 fn invoked(killed: bool) -> Invoked {
     let ids = vec!["a".to_owned()];
     let queue = QueueName::new(QueueName::QUARANTINE);
-    Invoked { ids, queue, killed }
+    Invoked {
+        ids,
+        queue,
+        begun: at(0),
+        deadline: at(60_000),
+        killed,
+        panicked: false,
+        frozen: false,
+    }
 }
 
 /// One task that was sent, claimed, run and recorded.
@@ -96,6 +117,9 @@ fn broken(history: &History) -> Vec<Invariant> {
         sometimes: BTreeSet::new(),
         unknown_task_grace: Duration::from_secs(300),
         only_outages: true,
+        timeout: Duration::from_secs(60),
+        soon: Duration::from_secs(1),
+        quarantine: true,
         dead: &crate::engine::DEAD,
     };
     let found = check(history, &rules);
@@ -124,6 +148,16 @@ fn a_task_without_a_record_is_lost() {
         history.steps.clear();
     };
     assert_eq!(forged(silent), [], "it leaves no record, and has run");
+    let left_behind = |history: &mut History| {
+        silent(history);
+        let claimed = vec![step(5, State::Started)];
+        history.steps.insert("a".to_owned(), claimed);
+    };
+    assert_eq!(
+        forged(left_behind),
+        [],
+        "of a run that died, and it has run since"
+    );
     let never_run = |history: &mut History| {
         silent(history);
         history.runs.clear();
@@ -154,6 +188,25 @@ fn a_final_record_stays_as_it_is() {
 }
 
 #[test]
+fn a_message_of_an_earlier_generation_does_not_run() {
+    let redriven = |generation: u32| {
+        forged(move |history| {
+            let mut failed = step(1, State::Failure);
+            failed.error_kind = Some("TaskError".to_owned());
+            let mut retry = step(2, State::Retry);
+            (retry.by, retry.attempt) = (Caller::Sender, 1);
+            steps(history).splice(0..0, [failed, retry]);
+            for step in &mut steps(history)[1..] {
+                step.generation = 1;
+            }
+            (history.runs[0].attempt, history.runs[0].generation) = (1, generation);
+        })
+    };
+    assert_eq!(redriven(1), []);
+    assert_eq!(redriven(0), [Invariant::OneFinalState]);
+}
+
+#[test]
 fn a_record_takes_only_documented_steps() {
     assert_eq!(
         forged(|history| drop(steps(history).remove(0))),
@@ -180,11 +233,19 @@ fn a_run_again_needs_a_reason() {
         history.invocations[0].killed = true;
     };
     assert_eq!(forged(died), []);
-    let unanswered = |history: &mut History| {
-        again(history);
-        history.unanswered.insert((0, "a".to_owned()));
+    let unanswered = |last: i64| {
+        move |history: &mut History| {
+            again(history);
+            history.unanswered.insert((0, "a".to_owned()), at(last));
+        }
     };
-    assert_eq!(forged(unanswered), []);
+    assert_eq!(forged(unanswered(59_500)), []);
+    let gave_up = forged(unanswered(25));
+    assert_eq!(
+        gave_up,
+        [Invariant::OneRunner],
+        "there was time to try again"
+    );
 }
 
 #[test]
@@ -220,77 +281,21 @@ fn children_of_chance_are_found() {
 }
 
 #[test]
-fn early_and_expired_are_found() {
-    let said =
-        |say: fn(&mut SentTask)| forged(move |history| say(history.sent[0].task.as_mut().unwrap()));
-    assert_eq!(said(|task| task.eta = Some(at(11))), [Invariant::OnTime]);
-    assert_eq!(said(|task| task.eta = Some(at(10))), []);
-    assert_eq!(said(|task| task.expires = Some(at(9))), [Invariant::OnTime]);
-    let retry = forged(|history| {
-        let mut retry = step(6, State::Retry);
-        (retry.attempt, retry.due_at) = (1, Some(at(12)));
-        steps(history).splice(1..1, [retry, step(7, State::Started)]);
-        history.runs[0].attempt = 1;
-    });
-    assert_eq!(retry, [Invariant::OnTime]);
-}
-
-#[test]
-fn an_innocent_is_not_given_up() {
-    let failed = |kind: &'static str| {
+fn a_life_after_a_forgotten_one_is_a_life() {
+    let sent_again = |ended: bool| {
         move |history: &mut History| {
-            let last = steps(history).last_mut().unwrap();
-            last.state = State::Failure;
-            last.error_kind = Some(kind.to_owned());
-            history.dead_letters.push(DeadLetter {
-                message_id: "m".to_owned(),
-                id: Some("a".to_owned()),
-                reason: Some(kind.to_owned()),
+            steps(history)[1].ttl = Some(at(10_000));
+            history.sent.push(Sent {
+                at: at(20_000),
+                ..sent("a", "add")
             });
+            if ended {
+                history.runs.push(run(1, 20_010, 20_020));
+                let again = [step(20_005, State::Started), step(20_030, State::Success)];
+                steps(history).extend(again);
+            }
         }
     };
-    assert_eq!(forged(failed("WorkerLost")), [Invariant::Neighbours]);
-    assert_eq!(forged(failed("NotRegistered")), [Invariant::Neighbours]);
-    let died = |history: &mut History| {
-        failed("WorkerLost")(history);
-        history.invocations = vec![invoked(true); 3];
-    };
-    assert_eq!(forged(died), []);
-}
-
-#[test]
-fn too_many_retries_are_found() {
-    assert_eq!(
-        forged(|history| history.runs[0].retries = 3),
-        [Invariant::Retries]
-    );
-}
-
-#[test]
-fn dead_letters_are_those_with_a_reason_and_all_of_those() {
-    let letter = |id: Option<&str>, reason: Option<&str>| DeadLetter {
-        message_id: "m".to_owned(),
-        id: id.map(str::to_owned),
-        reason: reason.map(str::to_owned),
-    };
-    let with = |letter: DeadLetter| forged(move |history| history.dead_letters.push(letter));
-    assert_eq!(
-        with(letter(Some("a"), Some("Rejected"))),
-        [Invariant::DeadLetters]
-    );
-    assert_eq!(with(letter(None, None)), [Invariant::DeadLetters]);
-    assert_eq!(with(letter(None, Some("Undecodable"))), []);
-    let undecodable = |history: &mut History| {
-        history.sent.push(Sent {
-            group: None,
-            task: None,
-            ..sent("u", "")
-        })
-    };
-    assert_eq!(forged(undecodable), [Invariant::DeadLetters]);
-    let rejected = |history: &mut History| {
-        let last = steps(history).last_mut().unwrap();
-        (last.state, last.error_kind) = (State::Failure, Some("Rejected".to_owned()));
-    };
-    assert_eq!(forged(rejected), [Invariant::DeadLetters], "none for it");
+    assert_eq!(forged(sent_again(true)), []);
+    assert!(forged(sent_again(false)).contains(&Invariant::NothingLost));
 }
