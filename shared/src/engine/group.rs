@@ -37,7 +37,7 @@ impl Batch<'_> {
         if let Some(opened) = fan_out.check {
             return self.check(job, opened).await;
         }
-        if !fan_out.members.is_empty() && fan_out.part.is_none_or(|part| !part.kept) {
+        if fan_out.part.is_none_or(|part| !part.kept) {
             // Before all: whoever dies after this has left a group that is looked after.
             let watched = watch::begin(&message.id, fan_out, self.now());
             let store = &self.worker.app().ports().store;

@@ -115,11 +115,15 @@ async fn purged(world: &World) -> Result<(), BoxError> {
     Beat::new().tick(world.observer()).await?;
     let sent = send(world).await;
     let clock = &world.observer().ports().clock;
-    for _ in 0..1 + world.random().below(8) {
-        clock
-            .sleep(Duration::from_secs(world.random().below(40)))
-            .await;
-        lose(world).await?;
+    let queue = world.memory().queue();
+    for _ in 0..world.random().below(12) {
+        let pause = Duration::from_secs(3);
+        let pause = world.random().between(Duration::ZERO, pause);
+        clock.sleep(pause).await;
+        // A member's: nothing else is looked after.
+        queue.purge(&"default".into(), |body| {
+            body.contains("\"member\":") && world.random().chance(0.7)
+        });
     }
     world.settle().await;
     // Six looks: each may find what was sent again and lost once more.
@@ -129,22 +133,6 @@ async fn purged(world: &World) -> Result<(), BoxError> {
         world.settle().await;
     }
     yields_what_it_should(world, sent).await
-}
-
-/// Takes some of what is visible out of the queue, if it is a member's: nothing else is looked after.
-async fn lose(world: &World) -> Result<(), BoxError> {
-    let (queue, default) = (&world.observer().ports().queue, "default".into());
-    let received = queue.receive(&default, 10, Duration::ZERO).await?;
-    for delivery in received {
-        let is_member = delivery.body.contains("\"member\":");
-        if is_member && world.random().chance(0.6) {
-            queue.delete_many(&default, vec![delivery.receipt]).await?;
-        } else {
-            let shown = vec![(delivery.receipt, Duration::ZERO)];
-            queue.hide_many(&default, shown).await?;
-        }
-    }
-    Ok(())
 }
 
 type Sent = Vec<(String, Shape, String)>;

@@ -31,53 +31,22 @@ impl World {
     }
 
     /// Takes so many messages out of the queue for good.
-    async fn lose(&self, messages: usize) {
-        let mut left = messages;
-        while left > 0 {
-            let mut lost = self.receive("default").await;
-            assert!(!lost.is_empty(), "there is nothing to lose");
-            let kept = lost.split_off(left.min(lost.len()));
-            left -= lost.len();
-            self.acknowledge(&lost, &vec![Disposition::Done; lost.len()])
-                .await;
-            for delivery in kept {
-                let queue = &self.app().ports().queue;
-                let hides = vec![(delivery.receipt, Duration::ZERO)];
-                queue.hide_many(&delivery.queue, hides).await.unwrap();
-            }
-        }
+    fn lose(&self, mut messages: usize) {
+        self.lose_those(|_| {
+            let is_lost = messages > 0;
+            messages = messages.saturating_sub(1);
+            is_lost
+        });
+        assert_eq!(messages, 0, "there is nothing to lose");
     }
 
-    /// Takes the messages whose bodies contain this out of the queue for good; how many there were.
-    async fn lose_those_with(&self, text: &str) -> usize {
-        let (mut lost, mut kept) = (Vec::new(), Vec::new());
-        loop {
-            let received = self.receive("default").await;
-            if received.is_empty() {
-                break;
-            }
-            let (with, without): (Vec<_>, Vec<_>) = received
-                .into_iter()
-                .partition(|one| one.body.contains(text));
-            lost.extend(with);
-            kept.extend(without);
-        }
-        let done = vec![Disposition::Done; lost.len()];
-        self.acknowledge(&lost, &done).await;
-        let hides: Vec<_> = kept
-            .into_iter()
-            .map(|one| (one.receipt, Duration::ZERO))
-            .collect();
-        for hides in hides.chunks(10) {
-            let queue = &self.app().ports().queue;
-            let default = QueueName::new(QueueName::DEFAULT);
-            queue.hide_many(&default, hides.to_vec()).await.unwrap();
-        }
-        lost.len()
+    fn lose_all(&self) {
+        self.lose_those(|_| true);
     }
 
-    async fn lose_all(&self) {
-        self.lose(self.messages("default").len()).await;
+    fn lose_those(&self, is_lost: impl FnMut(&str) -> bool) -> usize {
+        let queue = QueueName::new(QueueName::DEFAULT);
+        self.memory.queue().purge(&queue, is_lost)
     }
 
     /// Ticks and works for so long; how many messages were sent to the queue.
@@ -99,13 +68,12 @@ impl World {
         while self.app().now() < until && !self.status(id).await.is_final() {
             self.pass(600).await;
             Beat::new().tick(self.app()).await.unwrap();
-            while !self.messages("default").is_empty() {
-                let deliveries = self.receive("default").await;
-                let (looks, lost): (Vec<_>, Vec<_>) = deliveries
-                    .into_iter()
-                    .partition(|one| one.body.contains("\"check\""));
-                self.acknowledge(&lost, &vec![Disposition::Done; lost.len()])
-                    .await;
+            loop {
+                self.lose_those(|body| !body.contains("\"check\""));
+                let looks = self.receive("default").await;
+                if looks.is_empty() {
+                    break;
+                }
                 let done = self.worker.handle(&looks, &self.invocation()).await;
                 self.acknowledge(&looks, &done).await;
                 if self.status(id).await.is_final() {
@@ -155,7 +123,7 @@ async fn members_that_are_lost_are_sent_again() {
     for _ in 0..2 {
         world.step("default").await;
     }
-    world.lose_all().await;
+    world.lose_all();
     world.live(HOUR - 60).await;
     assert_eq!(world.runs.count(), 20, "they may still wait somewhere");
     world.live(HOUR).await;
@@ -172,7 +140,7 @@ async fn a_few_that_are_lost_here_and_there_are_sent_again_alone() {
     let (world, _) = world();
     let id = world.open(&chord(numbers(52))).await;
     for _ in 0..4 {
-        world.lose(3).await;
+        world.lose(3);
         world.step("default").await;
     }
     world.work_off().await;
@@ -195,7 +163,7 @@ async fn a_member_goes_on_where_it_was_lost() {
     world.step("default").await;
     assert_eq!((world.runs.count(), told.all().len()), (1, 0));
     // The callback, the second step, and the members of the inner group, which is watched itself.
-    world.lose(4).await;
+    world.lose(4);
     world.live(2 * HOUR).await;
     let record = world.app().whole(world.record(&id).await).await.unwrap();
     assert_eq!(record.result, Some(json!([23, 10])));
@@ -208,7 +176,7 @@ async fn parts_that_never_came_are_sent_again() {
     let (world, _) = world();
     let id = world.open(&chord(numbers(1300))).await;
     assert_eq!(world.messages("default").len(), 500 + 2);
-    assert_eq!(world.lose_those_with("\"first\":1000").await, 1);
+    assert_eq!(world.lose_those(|body| body.contains("\"first\":1000")), 1);
     world.work_off().await;
     assert_eq!(world.runs.count(), 1000);
     world.live(2 * HOUR).await;
@@ -256,6 +224,38 @@ async fn parts_that_no_worker_saw_are_given_up() {
     );
     assert_eq!(world.watches(), 0);
     assert_eq!(world.runs.count(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_group_whose_worker_died_is_completed() {
+    for calls in 0..8 {
+        let (mut world, told) = world();
+        Beat::new().tick(world.app()).await.unwrap();
+        let id = world
+            .send_body("default", json!({ "group": [] }).to_string())
+            .await;
+        let deliveries = world.receive("default").await;
+        let mortal = Worker::new(Mortal::app(&world, calls)).state(told);
+        let alive = std::mem::replace(&mut world.worker, mortal);
+        let invocation = world.invocation();
+        let clock = world.memory.ports().clock;
+        tokio::select! {
+            biased;
+            _ = world.worker.handle(&deliveries, &invocation) => {}
+            () = clock.sleep(Duration::from_secs(1)) => {}
+        }
+        world.worker = alive;
+        let has_begun = world.status(&id).await != State::Pending;
+        world.lose_those(|_| true);
+        world.live(2 * HOUR).await;
+        let wanted = if has_begun {
+            State::Success
+        } else {
+            State::Pending
+        };
+        assert_eq!(world.status(&id).await, wanted, "{calls} calls");
+        assert_eq!(has_begun, calls >= 2);
+    }
 }
 
 /// Wherever the process dies that sends the members, and though its message is lost as well.
@@ -313,7 +313,7 @@ async fn what_can_not_be_sent_again_fails_with_its_reason() {
     let body = json!({ "task": "xsum", "link_error": call("tell", json!([])) });
     let id = world.open(&json!({ "chord": members, "body": body })).await;
     let group = world.group();
-    world.lose(2).await;
+    world.lose(2);
     world.live(4 * DAY + 22 * HOUR).await;
     assert_eq!(world.runs.count(), 1, "the other one was kept");
     assert_eq!(world.status(&id).await, State::Pending);
@@ -436,7 +436,7 @@ async fn a_dead_attempt_is_taken_up() {
         Change::Remove(field::DUE_AT.into()),
     ];
     world.set(Key::Result(member), dead).await;
-    world.lose_all().await;
+    world.lose_all();
     world.live(4 * HOUR).await;
     let record = world.app().whole(world.record(&id).await).await.unwrap();
     assert_eq!(record.result, Some(json!([2, 2])));
@@ -483,7 +483,7 @@ async fn a_look_may_come_twice_and_late() {
         .open(&json!({ "chord": numbers(30), "body": body }))
         .await;
     let group = world.group();
-    world.lose_all().await;
+    world.lose_all();
     world.pass(2 * HOUR).await;
     for _ in 0..3 {
         world.send_check(&group).await;
@@ -544,7 +544,7 @@ async fn a_body_that_is_lost_is_sent_again_and_at_last_given_up() {
         while !world.messages("default").iter().any(is_body) {
             world.step("default").await;
         }
-        world.lose_all().await;
+        world.lose_all();
         if again {
             world.live(4 * HOUR).await;
             assert_eq!(world.record(&id).await.result, Some(json!(6)));
@@ -584,7 +584,7 @@ async fn a_group_ends_before_its_records_do() {
     let id = world
         .open(&json!({ "group": [far, call("add", json!([1, 1]))] }))
         .await;
-    world.lose(1).await;
+    world.lose(1);
     world.live(12 * DAY).await;
     assert_eq!(world.status(&id).await, State::Started);
     world.live(DAY + HOUR).await;

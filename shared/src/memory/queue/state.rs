@@ -122,7 +122,7 @@ impl State {
         self.messages.insert(seq, message);
     }
 
-    fn remove(&mut self, seq: u64) -> Option<Message> {
+    pub(super) fn remove(&mut self, seq: u64) -> Option<Message> {
         let message = self.messages.remove(&seq)?;
         self.by_time.remove(&(message.visible_at, seq));
         Some(message)
