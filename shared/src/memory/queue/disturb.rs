@@ -1,5 +1,5 @@
 //! What SQS may do of its own accord, for the simulation: another order, and another delivery of a
-//! message that is in flight. And what somebody may do to it: a purge.
+//! message that is in flight.
 
 use std::time::Duration;
 
@@ -41,29 +41,12 @@ impl State {
         self.messages.get(&seq).map(|message| message.id.clone())
     }
 
-    fn purge(&mut self, is_lost: &mut dyn FnMut(&str) -> bool) -> usize {
-        let lost = self
-            .messages
-            .iter()
-            .filter(|(_, message)| is_lost(&message.body));
-        let lost: Vec<u64> = lost.map(|(seq, _)| *seq).collect();
-        lost.iter().filter_map(|seq| self.remove(*seq)).count()
-    }
-
     fn has_visible(&self, now: Timestamp) -> bool {
         self.by_time.range(..=(now, u64::MAX)).next().is_some()
     }
 }
 
 impl MemoryQueue {
-    /// Takes messages away for good, as a purge does: visible, delayed or in flight, by the order of sending
-    /// those whose body `is_lost`. How many there were.
-    pub fn purge(&self, queue: &QueueName, mut is_lost: impl FnMut(&str) -> bool) -> usize {
-        let mut inner = self.lock();
-        let entry = inner.queues.get_mut(queue);
-        entry.map_or(0, |entry| entry.state.purge(&mut is_lost))
-    }
-
     /// Puts the visible messages of a standard queue in another order.
     pub(crate) fn reorder(&self, queue: &QueueName, below: &mut dyn FnMut(u64) -> u64) {
         let now = self.clock.now();

@@ -175,6 +175,20 @@ impl MemoryQueue {
         stored.collect()
     }
 
+    /// Takes messages away for good, as a purge does, be they visible, delayed or in flight: by the order of
+    /// sending, those whose body `is_lost`. How many there were.
+    pub fn purge(&self, queue: &QueueName, mut is_lost: impl FnMut(&str) -> bool) -> usize {
+        let mut inner = self.lock();
+        let Some(entry) = inner.queues.get_mut(queue) else {
+            return 0;
+        };
+        let messages = entry.state.messages.iter();
+        let lost = messages.filter(|(_, message)| is_lost(&message.body));
+        let lost: Vec<u64> = lost.map(|(seq, _)| *seq).collect();
+        let removed = lost.into_iter().filter_map(|seq| entry.state.remove(seq));
+        removed.count()
+    }
+
     /// The messages in `dead-letters`.
     pub fn dead_letters(&self) -> Vec<StoredMessage> {
         self.messages(&QueueName::new(QueueName::DEAD_LETTERS))
