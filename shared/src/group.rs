@@ -72,6 +72,11 @@ impl Block {
         )
     }
 
+    /// The first of the members that are counted here.
+    pub(crate) fn first(self) -> u32 {
+        self.number * WIDTH
+    }
+
     /// The write that counts these places. It may be done twice.
     pub(crate) fn add(
         self,
@@ -195,6 +200,28 @@ impl App {
         Ok(u32::try_from(done.sum::<usize>()).unwrap_or(u32::MAX))
     }
 
+    /// The places whose members are counted, and those of them that have failed.
+    pub(crate) async fn counted(
+        &self,
+        id: &str,
+        size: u32,
+    ) -> Result<(BTreeSet<u32>, BTreeSet<u32>)> {
+        let blocks: Vec<Block> = blocks(size).collect();
+        let keys: Vec<Key> = blocks.iter().map(|block| block.key(id)).collect();
+        let items = self.ports().store.get_many(&keys).await?;
+        let (mut done, mut failed) = (BTreeSet::new(), BTreeSet::new());
+        for (block, item) in blocks.iter().zip(items.iter().map(Option::as_ref)) {
+            for (all, name) in [(&mut done, block::DONE), (&mut failed, block::FAILED)] {
+                let places = item.map(|item| places(item, name)).unwrap_or_default();
+                let places = places
+                    .into_iter()
+                    .filter_map(|place| u32::try_from(place).ok());
+                all.extend(places.map(|place| block.number * WIDTH + place));
+            }
+        }
+        Ok((done, failed))
+    }
+
     /// The first member that has failed.
     pub(crate) async fn first_failed(&self, id: &str, size: u32) -> Result<Option<u32>> {
         let blocks: Vec<Block> = blocks(size).collect();
@@ -261,7 +288,7 @@ impl App {
 }
 
 /// The blocks that hold members.
-fn blocks(size: u32) -> impl Iterator<Item = Block> {
+pub(crate) fn blocks(size: u32) -> impl Iterator<Item = Block> {
     (0..units(1, size)).map(|number| Block { level: 0, number })
 }
 

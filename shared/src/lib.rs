@@ -91,6 +91,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod time;
+mod watch;
 mod worker;
 
 pub use app::App;

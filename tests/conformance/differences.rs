@@ -27,6 +27,18 @@ const DIFFERENCES: &[Difference] = &[
         reason: "memory has both tables always",
     },
     Difference {
+        case: "reads::of_an_unknown_table_nothing_is_read",
+        emulator: None,
+        path: None,
+        reason: "memory has both tables always",
+    },
+    Difference {
+        case: "reads::of_an_unknown_table_no_page_is_read",
+        emulator: None,
+        path: None,
+        reason: "memory has both tables always",
+    },
+    Difference {
         case: "write_many::an_unknown_table_is_not_found",
         emulator: None,
         path: None,

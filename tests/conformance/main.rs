@@ -20,6 +20,7 @@ mod delivery;
 mod differences;
 mod fifo;
 mod queue;
+mod reads;
 mod runner;
 mod store;
 mod store_conditions;
@@ -55,6 +56,11 @@ fn main() -> std::process::ExitCode {
         runner::Group {
             name: "store",
             cases: store::CASES,
+            paths: runner::Paths::One,
+        },
+        runner::Group {
+            name: "reads",
+            cases: reads::CASES,
             paths: runner::Paths::One,
         },
         runner::Group {

@@ -5,6 +5,7 @@
 //! sent is derived from the entry and its due time, so a tick that comes twice, late or beside another
 //! sends the same ids again, and of messages with one id one takes effect.
 
+mod look;
 mod sync;
 
 use std::time::Duration;
@@ -75,6 +76,9 @@ impl Schedule {
 pub struct Ticked {
     /// How many messages were sent.
     pub sent: usize,
+    /// How many groups that haven't ended, or whose end nobody has looked at yet, a worker was told to look
+    /// at.
+    pub checked: usize,
     /// Up to when everything due has been sent.
     pub until: Timestamp,
 }
@@ -139,15 +143,20 @@ impl Beat {
     pub async fn tick(&self, app: &App) -> Result<Ticked> {
         let now = app.now();
         let until = now + AHEAD;
-        let watermark = read_watermark(app).await?;
+        let (watermark, looked) = read_watermark(app).await?;
         let calls = self.due(watermark.unwrap_or(now), now, until);
         let mut sent = 0;
         for result in app.send_many(calls).await {
             result?;
             sent += 1;
         }
-        move_watermark(app, watermark, until).await?;
-        Ok(Ticked { sent, until })
+        let (checked, looked) = look::at_groups(app, looked.unwrap_or(now), now).await;
+        move_watermark(app, watermark, until, looked).await?;
+        Ok(Ticked {
+            sent,
+            checked: checked?,
+            until,
+        })
     }
 
     /// What is due after the watermark. Of the times that were missed, each entry makes up for the
@@ -220,25 +229,30 @@ impl Beat {
 }
 
 const UNTIL: &str = "until";
+/// Up to when groups have been looked at.
+const LOOKED: &str = "looked";
 
 fn watermark_key() -> Key {
     Key::State("beat".to_owned(), "watermark".to_owned())
 }
 
-async fn read_watermark(app: &App) -> Result<Option<Timestamp>> {
+/// Up to when everything due has been sent, and groups looked at.
+async fn read_watermark(app: &App) -> Result<(Option<Timestamp>, Option<Timestamp>)> {
     let item = app.ports().store.get(&watermark_key()).await?;
-    match item
-        .as_ref()
-        .and_then(|item| item.get(UNTIL))
-        .and_then(Attribute::as_text)
-    {
-        None => Ok(None),
-        Some(text) => text.parse().map(Some),
-    }
+    let instant = |name: &str| {
+        let text = item.as_ref()?.get(name)?.as_text()?;
+        Some(text.parse())
+    };
+    Ok((instant(UNTIL).transpose()?, instant(LOOKED).transpose()?))
 }
 
 /// Forward only. Refused means that another tick was here: what it has sent has the same ids.
-async fn move_watermark(app: &App, from: Option<Timestamp>, to: Timestamp) -> Result<()> {
+async fn move_watermark(
+    app: &App,
+    from: Option<Timestamp>,
+    to: Timestamp,
+    looked: Timestamp,
+) -> Result<()> {
     if from.is_some_and(|from| to <= from) {
         // A clock that lags behind another's.
         return Ok(());
@@ -247,7 +261,10 @@ async fn move_watermark(app: &App, from: Option<Timestamp>, to: Timestamp) -> Re
         None => When::Absent,
         Some(from) => When::Eq(UNTIL.into(), from.into()),
     };
-    let op = Op::Update(vec![Change::Set(UNTIL.into(), to.into())]);
+    let op = Op::Update(vec![
+        Change::Set(UNTIL.into(), to.into()),
+        Change::Set(LOOKED.into(), looked.into()),
+    ]);
     match app
         .ports()
         .store

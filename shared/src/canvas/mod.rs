@@ -369,6 +369,7 @@ impl Canvas {
                     body: group.body.map(write).transpose()?,
                     fails: group.fails,
                     part: None,
+                    check: None,
                 }));
                 Ok(Start {
                     message,

@@ -279,7 +279,7 @@ impl Batch<'_> {
             }
             Verdict::Replaced(standing) => {
                 tracing::debug!(task_id, task, "replaced");
-                self.send_members(&standing).await?;
+                self.send_in_place(&standing).await?;
                 Ok(Disposition::Done)
             }
             Verdict::Failure {

@@ -100,7 +100,7 @@ impl Message {
     }
 
     /// What comes next, and what follows that.
-    fn next(&self) -> Option<(&Value, &[Value])> {
+    pub(super) fn next(&self) -> Option<(&Value, &[Value])> {
         let body = self
             .fan_out
             .as_ref()
@@ -217,7 +217,7 @@ impl Batch<'_> {
     }
 
     /// Sends errbacks, with the failure and whose it is.
-    async fn errbacks(
+    pub(super) async fn errbacks(
         &self,
         message: &Message,
         errbacks: &[Value],

@@ -14,6 +14,7 @@ use crate::launch::{Launch, Origin, outgoing};
 use crate::message::{FanOut, Member, Message};
 use crate::ports::{Attribute, Change, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, State, field};
+use crate::watch;
 use crate::worker::Disposition;
 
 use super::coalesce::{hand_out, unanswered};
@@ -22,7 +23,7 @@ use super::standing::{kept_for, unleased};
 use super::{Batch, Job};
 
 /// How many members one delivery sends: some fifty calls, well within any invocation.
-const PART: usize = 500;
+pub(super) const PART: usize = 500;
 /// Results of so many members are read to be carried along.
 const CARRIED_MEMBERS: u32 = 100;
 /// Results of so many bytes are carried along: SQS counts a message by 64 KB.
@@ -34,6 +35,13 @@ impl Batch<'_> {
     /// Sends the members of a group. Done again, it sends the same messages again.
     pub(super) async fn fan_out(&self, job: &Job<'_>, fan_out: &FanOut) -> Result<Disposition> {
         let message = &job.message;
+        if let Some(opened) = fan_out.check {
+            return self.check(job, opened).await;
+        }
+        if !fan_out.members.is_empty() && fan_out.part.is_none_or(|part| !part.kept) {
+            // Before all: whoever dies after this has left a group that is looked after.
+            self.watch(&message.id, fan_out).await?;
+        }
         // What begins with the first member begins the group.
         if fan_out.first() == 0
             && let Some(ended) = self.open(job, fan_out).await?
@@ -52,6 +60,23 @@ impl Batch<'_> {
         }
         tracing::debug!(task_id = message.id, size, "sent a group");
         Ok(Disposition::Done)
+    }
+
+    async fn watch(&self, id: &str, fan_out: &FanOut) -> Result<()> {
+        let watched = watch::begin(id, fan_out, self.now());
+        let store = &self.worker.app().ports().store;
+        for outcome in store.write_many(watched).await {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Sends what stands for a task that was replaced. Done again, it sends the same message again.
+    pub(super) async fn send_in_place(&self, standing: &Message) -> Result<()> {
+        if let Some(fan_out) = &standing.fan_out {
+            self.watch(&standing.id, fan_out).await?;
+        }
+        self.send_members(standing).await
     }
 
     /// Records that the group has begun; how it ended, if it has.
@@ -92,17 +117,7 @@ impl Batch<'_> {
     async fn send_parts(&self, job: &Job<'_>) -> Result<()> {
         let mut parts = job.message.split_by_count(PART).into_iter();
         let first = parts.next();
-        let queue = match job.home.is_fifo() {
-            true => QueueName::new(QueueName::DEFAULT),
-            false => job.home.clone(),
-        };
-        let sent = parts.map(|part| {
-            let queue = &queue;
-            async move {
-                let outgoing = outgoing(&part, queue, self.now())?;
-                self.outbox.send(queue, outgoing).await
-            }
-        });
+        let sent = parts.map(|part| self.send_part(job, part));
         try_join_all(sent).await?;
         match first {
             Some(first) => self.send_members(&first).await,
@@ -110,40 +125,51 @@ impl Batch<'_> {
         }
     }
 
-    pub(super) async fn send_members(&self, message: &Message) -> Result<()> {
+    /// Sends the message of some of a group's members.
+    pub(super) async fn send_part(&self, job: &Job<'_>, part: Message) -> Result<()> {
+        let queue = match job.home.is_fifo() {
+            true => QueueName::new(QueueName::DEFAULT),
+            false => job.home.clone(),
+        };
+        let outgoing = outgoing(&part, &queue, self.now())?;
+        self.outbox.send(&queue, outgoing).await.map(drop)
+    }
+
+    async fn send_members(&self, message: &Message) -> Result<()> {
         let Some(fan_out) = &message.fan_out else {
             return Ok(());
         };
         let first = fan_out.first();
         let size = count_of(fan_out.size());
+        let sent = fan_out.members.iter().enumerate().map(|(place, member)| {
+            let place = place_in(message, first + count_of(place), size);
+            self.send_member(message, member, place)
+        });
+        try_join_all(sent).await.map(drop)
+    }
+
+    /// Sends what starts a member of a group.
+    pub(super) async fn send_member(
+        &self,
+        message: &Message,
+        member: &Value,
+        place: Member,
+    ) -> Result<()> {
         let input = match (&message.results_of, message.args.first()) {
             (Some(group), _) => Input::ResultsOf(group.clone()),
             (None, Some(value)) => Input::Value(value.clone()),
             (None, None) => Input::None,
         };
-        let sent = fan_out.members.iter().enumerate().map(|(place, member)| {
-            let index = first + count_of(place);
-            let id = member_id(&message.id, index);
-            let input = input.clone();
-            let launch = move |mut canvas: crate::canvas::Canvas| {
-                canvas.set_id(id);
-                Launch {
-                    input,
-                    member: Some(Member {
-                        group: message.id.clone(),
-                        index,
-                        size,
-                        fast: fan_out.fails == Fails::Fast,
-                    }),
-                    ..Launch::of(canvas, Origin::after(message))
-                }
-            };
-            async move {
-                let up = self.launch(message, member, launch).await?;
-                self.count_up(up).await
+        let launch = move |mut canvas: crate::canvas::Canvas| {
+            canvas.set_id(member_id(&place.group, place.index));
+            Launch {
+                input,
+                member: Some(place),
+                ..Launch::of(canvas, Origin::after(message))
             }
-        });
-        try_join_all(sent).await.map(drop)
+        };
+        let up = self.launch(message, member, launch).await?;
+        self.count_up(up).await
     }
 
     /// Counts a member that has ended, and whatever ends with it: its group, the group that one is a member
@@ -228,7 +254,7 @@ impl Batch<'_> {
 
     /// Ends a group and does what follows; what it is a member of is left to be counted. Done again, it does
     /// what follows again.
-    async fn complete(&self, id: &str, failed: bool) -> Result<Up> {
+    pub(super) async fn complete(&self, id: &str, failed: bool) -> Result<Up> {
         let app = self.worker.app();
         let Some(header) = app.group(id).await? else {
             tracing::error!(
@@ -328,7 +354,8 @@ impl Batch<'_> {
     fn chord_error(&self, member: &str, error: Option<Failure>) -> Failure {
         let error = error.unwrap_or_else(|| Failure {
             kind: "Unknown".to_owned(),
-            message: "its record isn't there any more".to_owned(),
+            message: "it left no error: its record isn't there any more, or it hasn't ended"
+                .to_owned(),
             causes: Vec::new(),
             retries: 0,
             at: self.now(),
@@ -365,6 +392,11 @@ impl Batch<'_> {
     /// be whole.
     pub(super) async fn reap_group(&self, job: &Job<'_>, failure: &Failure) -> Result<Disposition> {
         let (id, now) = (&job.message.id, self.now());
+        let fan_out = job.message.fan_out.as_ref();
+        if fan_out.is_some_and(|fan_out| fan_out.check.is_some()) {
+            // The next look makes up for it.
+            return Ok(Disposition::Done);
+        }
         let write = Write {
             key: Key::Result(id.clone()),
             op: Op::Update(vec![
@@ -412,6 +444,22 @@ impl Batch<'_> {
 /// Ids as an attribute.
 pub(super) fn list(ids: Vec<String>) -> Attribute {
     Attribute::List(ids.into_iter().map(Attribute::from).collect())
+}
+
+/// What the failure of one of its members does to the group.
+fn fails_of(message: &Message) -> Fails {
+    let fan_out = message.fan_out.as_ref();
+    fan_out.map(|fan_out| fan_out.fails).unwrap_or_default()
+}
+
+/// A place in the group that this is the message of.
+pub(super) fn place_in(message: &Message, index: u32, size: u32) -> Member {
+    Member {
+        group: message.id.clone(),
+        index,
+        size,
+        fast: fails_of(message) == Fails::Fast,
+    }
 }
 
 fn count_of(members: usize) -> u32 {

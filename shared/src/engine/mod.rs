@@ -20,6 +20,7 @@
 
 mod admit;
 mod branches;
+mod check;
 mod claim;
 mod coalesce;
 mod company;
@@ -27,12 +28,14 @@ mod decide;
 mod finish;
 mod follow;
 mod group;
+mod lost;
 mod map;
 mod outage;
 mod reap;
 mod reroute;
 mod rules;
 mod run;
+mod stand;
 mod standing;
 #[cfg(test)]
 mod tests;

@@ -138,7 +138,7 @@ impl Batch<'_> {
             // Whoever recorded it may have died before it sent them.
             Standing::Delegated(message) => {
                 let message = Message::decode(&message, task_id, self.now())?;
-                self.send_members(&message).await?;
+                self.send_in_place(&message).await?;
                 Ok(Disposition::Done)
             }
             Standing::Newer { .. } if !self.worker.keeps(Rule::HelpStale) => Ok(Disposition::Done),

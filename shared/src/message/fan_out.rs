@@ -4,6 +4,8 @@ use serde_json::{Map, Value, json};
 
 use crate::canvas::{self, Canvas, Fails, GROUP, read};
 use crate::error::{Error, ErrorKind, Result};
+use crate::signature::Expires;
+use crate::time::Timestamp;
 
 use super::{FanOut, Fields, Member, Message, Part};
 
@@ -39,11 +41,13 @@ impl Fields {
         }
         let fails = self.fails()?;
         let part = self.part()?;
+        let check = self.opened()?;
         Ok(Some(Box::new(FanOut {
             members,
             body,
             fails,
             part,
+            check,
         })))
     }
 
@@ -64,7 +68,16 @@ impl Fields {
         Ok(Some(Part {
             first: part.count("first")?.unwrap_or(0),
             size: part.count("size")?.unwrap_or(0),
+            kept: part.flag("kept")?.unwrap_or(false),
         }))
+    }
+
+    fn opened(&mut self) -> Result<Option<Timestamp>> {
+        match self.moment("check")? {
+            None => Ok(None),
+            Some(Expires::At(opened)) => Ok(Some(opened)),
+            Some(Expires::After(_)) => Err(self.wrong("check", "an ISO 8601 date-time")),
+        }
     }
 
     pub(super) fn member(&mut self) -> Result<Option<Member>> {
@@ -161,46 +174,67 @@ impl Message {
             body: None,
             fails: Fails::Stands,
             part: None,
+            check: None,
         }));
         message.encode()?;
         Ok(message)
     }
 
-    /// The message with so many members at most, and others for the rest of them.
+    /// The message with so many members at most, and others for the rest of them. Whoever splits it has kept
+    /// them all.
     pub(crate) fn split_by_count(&self, most: usize) -> Vec<Self> {
-        let members = self
-            .fan_out
-            .as_ref()
-            .map_or(0, |fan_out| fan_out.members.len());
-        let firsts = (0..members).step_by(most);
-        firsts
-            .map(|first| self.part(first, members.min(first + most)))
-            .collect()
+        let Some(whole) = &self.fan_out else {
+            return Vec::new();
+        };
+        let size = narrowed(whole.size());
+        let chunks = whole.members.chunks(most).enumerate();
+        let parts = chunks.map(|(place, members)| {
+            let first = whole.first() + narrowed(place * most);
+            let part = Part {
+                first,
+                size,
+                kept: true,
+            };
+            self.with_members(part, members.to_vec())
+        });
+        parts.collect()
     }
 
-    /// The message of some of its members. What follows the group is in that of the first.
+    /// The message of some of its members, which nobody has kept.
     fn part(&self, from: usize, to: usize) -> Self {
-        let mut part = Message {
+        let Some(whole) = &self.fan_out else {
+            return self.clone();
+        };
+        let part = Part {
+            first: whole.first() + narrowed(from),
+            size: narrowed(whole.size()),
+            kept: false,
+        };
+        let members = whole.members.get(from..to).unwrap_or_default();
+        self.with_members(part, members.to_vec())
+    }
+
+    /// The message of these members of its group. What follows the group is in that of the first.
+    pub(crate) fn with_members(&self, part: Part, members: Vec<Value>) -> Self {
+        let mut message = Message {
             fan_out: None,
             ..self.clone()
         };
         let Some(whole) = &self.fan_out else {
-            return part;
+            return message;
         };
-        if from > 0 {
-            (part.chain, part.link, part.link_error) = Default::default();
-            part.member = None;
+        if part.first > 0 {
+            (message.chain, message.link, message.link_error) = Default::default();
+            message.member = None;
         }
-        part.fan_out = Some(Box::new(FanOut {
-            members: whole.members.get(from..to).unwrap_or_default().to_vec(),
-            body: whole.body.clone().filter(|_| from == 0),
+        message.fan_out = Some(Box::new(FanOut {
+            members,
+            body: whole.body.clone().filter(|_| part.first == 0),
             fails: whole.fails,
-            part: Some(Part {
-                first: whole.first() + narrowed(from),
-                size: narrowed(whole.size()),
-            }),
+            part: Some(part),
+            check: None,
         }));
-        part
+        message
     }
 }
 
@@ -216,6 +250,19 @@ fn narrowed(count: usize) -> u32 {
 }
 
 impl FanOut {
+    /// The message that has a worker look at a group, which was opened within ten minutes of then.
+    pub(crate) fn check(group: &str, opened: Timestamp) -> Message {
+        let mut message = Message::new(group, GROUP);
+        message.fan_out = Some(Box::new(Self {
+            members: Vec::new(),
+            body: None,
+            fails: Fails::default(),
+            part: None,
+            check: Some(opened),
+        }));
+        message
+    }
+
     /// The place of its first member in the group.
     pub(crate) fn first(&self) -> u32 {
         self.part.map_or(0, |part| part.first)
@@ -242,8 +289,16 @@ impl FanOut {
             map.insert("on_failure".to_owned(), canvas::word(self.fails).into());
         }
         if let Some(part) = self.part {
-            let part = json!({ "first": part.first, "size": part.size });
-            map.insert("part".to_owned(), part);
+            let mut fields = json!({ "first": part.first, "size": part.size });
+            if part.kept
+                && let Value::Object(fields) = &mut fields
+            {
+                fields.insert("kept".to_owned(), true.into());
+            }
+            map.insert("part".to_owned(), fields);
+        }
+        if let Some(opened) = self.check {
+            map.insert("check".to_owned(), opened.to_string().into());
         }
     }
 }

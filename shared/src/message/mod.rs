@@ -109,6 +109,9 @@ pub(crate) struct FanOut {
     pub(crate) fails: Fails,
     /// Where these are only some of the members: which.
     pub(crate) part: Option<Part>,
+    /// Where nothing is to be sent, but the group to be looked at: the beginning of the ten minutes in which
+    /// it was opened.
+    pub(crate) check: Option<Timestamp>,
 }
 
 /// Some of a group's members.
@@ -118,6 +121,8 @@ pub(crate) struct Part {
     pub(crate) first: u32,
     /// How many members the group has.
     pub(crate) size: u32,
+    /// Whether it is kept what they are, should they be lost.
+    pub(crate) kept: bool,
 }
 
 /// Fields of later versions that change what must happen: a worker that doesn't know them must
@@ -509,7 +514,8 @@ mod tests {
             "on_failure": "fast", "part": {"first": 0, "size": 1}
         });
         written.extend(decode(&group.to_string()).unwrap().to_map());
-        let group = json!({ "id": "g", "group_id": "g", "group": [] });
+        let check = "2026-03-01T12:00:00.000Z";
+        let group = json!({ "id": "g", "group_id": "g", "group": [], "check": check });
         written.extend(decode(&group.to_string()).unwrap().to_map());
         let mut listed: Vec<&str> = schema["properties"]
             .as_object()

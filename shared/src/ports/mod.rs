@@ -25,8 +25,8 @@ pub use queue::{
     Receipt, Sent,
 };
 pub use store::{
-    Attribute, BATCH_READS, BATCH_WRITES, Change, Field, ITEM_BYTES, Item, Key, Op, Outcome, Store,
-    Table, When, Write, item_size, write_units,
+    Attribute, BATCH_READS, BATCH_WRITES, Change, Field, ITEM_BYTES, Item, Key, Op, Outcome,
+    PAGE_BYTES, Page, Store, Table, When, Write, item_size, write_units,
 };
 
 /// Every port the engine needs, cheap to clone.

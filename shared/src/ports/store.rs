@@ -12,6 +12,8 @@ use crate::time::Timestamp;
 pub const ITEM_BYTES: usize = 400 * 1024;
 /// The most items that one call reads.
 pub const BATCH_READS: usize = 100;
+/// How many bytes of items end a page of a query.
+pub const PAGE_BYTES: usize = 1024 * 1024;
 /// The most statements in one batch of writes.
 pub const BATCH_WRITES: usize = 25;
 
@@ -26,6 +28,11 @@ pub trait Store: Send + Sync {
 
     /// Reads many items, strongly consistent, in the order of their keys. Any number; an error is of them all.
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>>;
+
+    /// Reads the items of one partition of the state table in the order of their sort keys, which are
+    /// compared by their bytes; strongly consistent. Those after the sort key `after`, if one is given, at
+    /// most `limit` (0 is taken for 1). A page ends early where its items would come to more than 1 MB.
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page>;
 
     /// One conditional write. The outcome tells the item as it was before.
     async fn write(&self, write: Write) -> Result<Outcome>;
@@ -78,6 +85,15 @@ pub type Field = Cow<'static, str>;
 /// An item: attributes by name. The key's own attributes are in it when it is read, and are added
 /// by the store when it is written.
 pub type Item = BTreeMap<Field, Attribute>;
+
+/// Some of a partition's items.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Page {
+    /// In the order of their sort keys.
+    pub items: Vec<Item>,
+    /// The sort key to go on after. There may be nothing after it; without one there is nothing.
+    pub next: Option<String>,
+}
 
 /// An attribute's value.
 #[derive(Debug, Clone, PartialEq)]

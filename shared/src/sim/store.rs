@@ -10,7 +10,7 @@ use super::process::{Process, Shared, at_once};
 use crate::canvas::GROUP;
 use crate::checkpoint;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Attribute, Item, Key, Outcome, Store, Write};
+use crate::ports::{Attribute, Item, Key, Outcome, Page, Store, Write};
 use crate::record::{State, count, failure, field, instant, status};
 use crate::time::Timestamp;
 
@@ -22,6 +22,7 @@ pub(super) struct SimStore(pub(super) Arc<Process>);
 enum Request {
     Get(Key),
     GetMany(Vec<Key>),
+    Query(String, Option<String>, u32),
     Write(Vec<Write>),
 }
 
@@ -98,6 +99,19 @@ impl Store for SimStore {
             _ => Ok(Vec::new()),
         };
         self.0.call(Request::GetMany(keys.to_vec()), apply).await
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        self.0.outage().await?;
+        let shared = self.0.shared.clone();
+        let apply = move |request: &Request| match request {
+            Request::Query(pk, after, limit) => {
+                at_once(shared.memory.store().query(pk, after.as_deref(), *limit))
+            }
+            _ => Ok(Page::default()),
+        };
+        let request = Request::Query(pk.to_owned(), after.map(str::to_owned), limit);
+        self.0.call(request, apply).await
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {

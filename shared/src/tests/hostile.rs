@@ -316,10 +316,10 @@ async fn an_error_quotes_the_beginning_of_what_is_wrong() {
     assert!(text.ends_with("expected f64"), "{text}");
 }
 
-/// A record keeps a message compressed. Nothing of Sedano reads it back, and so no bomb goes off here:
-/// whoever adds a reader has to bound what it makes of a small text.
+/// A record keeps a message compressed. Nothing of Sedano reads it back, and what else is read back is bounded,
+/// so that no bomb goes off here: whoever adds a reader has to bound what it makes of a small text.
 #[test]
-fn nothing_is_decompressed() {
+fn nothing_is_decompressed_without_bound() {
     let mut folders = vec![std::path::PathBuf::from(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/src"
@@ -335,7 +335,8 @@ fn nothing_is_decompressed() {
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]").next().unwrap();
             let is_test = path.components().any(|part| part.as_os_str() == "tests");
-            assert!(is_test || !code.contains("Decoder"), "{}", path.display());
+            let is_bounded = !code.contains("Decoder") || code.contains(".take(MOST)");
+            assert!(is_test || is_bounded, "{}", path.display());
             read += 1;
         }
     }

@@ -1,5 +1,8 @@
 //! Compositions of every shape, composed from the seed, and what must come of them.
 
+use std::time::Duration;
+
+use sedano::beat::Beat;
 use sedano::memory::Memory;
 use sedano::ports::{Attribute, Table};
 use sedano::sim::{Faults, Random, Simulation, World};
@@ -117,6 +120,52 @@ impl Shape {
 }
 
 async fn composed(world: &World) -> Result<(), BoxError> {
+    let sent = send(world).await;
+    world.settle().await;
+    yields_what_it_should(world, sent).await
+}
+
+/// The same, where messages of members get lost, as to somebody who purges the queue; and beat has the groups looked
+/// at that hang.
+async fn purged(world: &World) -> Result<(), BoxError> {
+    Beat::new().tick(world.observer()).await?;
+    let sent = send(world).await;
+    let clock = &world.observer().ports().clock;
+    for _ in 0..1 + world.random().below(8) {
+        clock
+            .sleep(Duration::from_secs(world.random().below(40)))
+            .await;
+        lose(world).await?;
+    }
+    world.settle().await;
+    // Six looks: each may find what was sent again and lost once more.
+    for _ in 0..26 * 6 {
+        clock.sleep(Duration::from_secs(600)).await;
+        Beat::new().tick(world.observer()).await?;
+        world.settle().await;
+    }
+    yields_what_it_should(world, sent).await
+}
+
+/// Takes some of what is visible out of the queue, if it is a member's: nothing else is looked after.
+async fn lose(world: &World) -> Result<(), BoxError> {
+    let (queue, default) = (&world.observer().ports().queue, "default".into());
+    let received = queue.receive(&default, 10, Duration::ZERO).await?;
+    for delivery in received {
+        let is_member = delivery.body.contains("\"member\":");
+        if is_member && world.random().chance(0.6) {
+            queue.delete_many(&default, vec![delivery.receipt]).await?;
+        } else {
+            let shown = vec![(delivery.receipt, Duration::ZERO)];
+            queue.hide_many(&default, shown).await?;
+        }
+    }
+    Ok(())
+}
+
+type Sent = Vec<(String, Shape, String)>;
+
+async fn send(world: &World) -> Sent {
     let mut sent = Vec::new();
     for _ in 0..1 + world.random().below(3) {
         let shape = Shape::random(world.random(), 3);
@@ -124,7 +173,10 @@ async fn composed(world: &World) -> Result<(), BoxError> {
         let id = world.send_body("default", body.clone()).await;
         sent.push((id, shape, body));
     }
-    world.settle().await;
+    sent
+}
+
+async fn yields_what_it_should(world: &World, sent: Sent) -> Result<(), BoxError> {
     for (id, shape, body) in sent {
         let record = world.observer().record(&id).await?;
         let found = match record.status {
@@ -159,11 +211,18 @@ fn was_unlucky(world: &World) -> bool {
     kinds.any(|kind| matches!(kind.as_str(), "WorkerLost" | "Undelivered"))
 }
 
-fn run(test: &'static str, faults: Faults, share: u64) {
+fn run(
+    test: &'static str,
+    faults: Faults,
+    share: u64,
+    scenario: impl AsyncFn(&World) -> Result<(), BoxError> + Sync,
+) {
     let base = number("SEDANO_SIM_BASE").unwrap_or(0);
     let worlds = (number("SEDANO_SIM_WORLDS").unwrap_or(200) / share).max(2);
     let simulation = Simulation::new(|| tasks![leaf, light, fails, noted, replaces])
         .faults(faults)
+        // Worlds whose lost members are looked for go on for more than a day.
+        .config(|config| config.result_expires = Duration::from_secs(14 * 86_400))
         .seeds(base..base + worlds)
         .replay_with(move |seed| {
             format!(
@@ -172,20 +231,27 @@ fn run(test: &'static str, faults: Faults, share: u64) {
             )
         });
     match number("SEDANO_SIM_SEED") {
-        Some(seed) => simulation.replay(seed, composed).unwrap(),
-        None => simulation.run(composed).unwrap(),
+        Some(seed) => simulation.replay(seed, scenario).unwrap(),
+        None => simulation.run(scenario).unwrap(),
     }
 }
 
 #[test]
 fn compositions_keep_every_promise() {
-    run("canvas::compositions_keep_every_promise", Faults::all(), 4);
+    let test = "canvas::compositions_keep_every_promise";
+    run(test, Faults::all(), 4, composed);
 }
 
 #[test]
 fn compositions_without_faults_yield_what_they_should() {
     let test = "canvas::compositions_without_faults_yield_what_they_should";
-    run(test, Faults::none(), 10);
+    run(test, Faults::none(), 10, composed);
+}
+
+#[test]
+fn members_that_are_lost_are_made_up_for() {
+    let test = "canvas::members_that_are_lost_are_made_up_for";
+    run(test, Faults::all(), 20, purged);
 }
 
 #[task]

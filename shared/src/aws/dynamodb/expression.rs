@@ -55,6 +55,16 @@ impl Aliases {
     }
 }
 
+/// The key condition of a query: the items of a partition, those after a sort key if one is given.
+pub(super) fn of_partition(pk: &str, after: Option<&str>, aliases: &mut Aliases) -> Result<String> {
+    let mut text = format!("{} = {}", aliases.name("pk"), aliases.value(&pk.into())?);
+    if let Some(after) = after {
+        let after = aliases.value(&after.into())?;
+        text = format!("{text} AND {} > {after}", aliases.name("sk"));
+    }
+    Ok(text)
+}
+
 /// The condition; none where it always holds.
 pub(super) fn condition(when: &When, key: &Key, aliases: &mut Aliases) -> Result<Option<String>> {
     let name = key.attributes().first().map_or("", |(name, _)| *name);
@@ -259,6 +269,18 @@ mod tests {
         names.iter().fold(text, |text, (alias, name)| {
             text.replace(alias, &format!("#{name}"))
         })
+    }
+
+    #[test]
+    fn partitions() {
+        let mut aliases = Aliases::default();
+        let all = of_partition("p", None, &mut aliases).unwrap();
+        assert_eq!(all, "#0 = :0");
+        let mut aliases = Aliases::default();
+        let rest = of_partition("p", Some("s"), &mut aliases).unwrap();
+        assert_eq!(rest, "#0 = :0 AND #1 > :1");
+        let names = HashMap::from([("#0".into(), "pk".into()), ("#1".into(), "sk".into())]);
+        assert_eq!(aliases.names(), Some(names));
     }
 
     #[test]

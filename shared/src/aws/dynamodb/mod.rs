@@ -28,7 +28,7 @@ use aws_types::SdkConfig;
 use futures_util::future::join_all;
 use tokio::sync::Semaphore;
 
-use self::expression::{Aliases, condition, update};
+use self::expression::{Aliases, condition, of_partition, update};
 use self::partiql::{Statement, statement};
 use self::value::{SdkItem, from_sdk, key as sdk_key, to_sdk};
 
@@ -36,7 +36,7 @@ use super::errors::{call_failed, said_no};
 use crate::config::{Config, StoreWrites};
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, Plan};
-use crate::ports::{BATCH_READS, Item, Key, Op, Outcome, Store, Table, Write};
+use crate::ports::{BATCH_READS, Item, Key, Op, Outcome, Page, Store, Table, Write};
 
 /// The most calls under way at once: each may need a connection of its own.
 const CONCURRENT: usize = 32;
@@ -352,6 +352,30 @@ impl Store for DynamoStore {
             items.extend(chunk?);
         }
         Ok(items)
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        let mut aliases = Aliases::default();
+        let condition = of_partition(pk, after, &mut aliases)?;
+        let answer = self
+            .client
+            .query()
+            .table_name(&self.state_table)
+            .consistent_read(true)
+            .key_condition_expression(condition)
+            .set_expression_attribute_names(aliases.names())
+            .set_expression_attribute_values(aliases.values())
+            .limit(i32::try_from(limit.max(1)).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| call_failed(&about("Query", &self.state_table), error))?;
+        let next = answer.last_evaluated_key.as_ref();
+        let next = next.and_then(|key| key.get("sk")?.as_s().ok().cloned());
+        let items = answer.items.unwrap_or_default().into_iter().map(from_sdk);
+        Ok(Page {
+            items: items.collect::<Result<_>>()?,
+            next,
+        })
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {

@@ -6,10 +6,10 @@ use super::*;
 
 /// What callbacks and errbacks were told, in order.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<Value>>>);
+pub(super) struct Told(Arc<Mutex<Vec<Value>>>);
 
 impl Told {
-    fn all(&self) -> Vec<Value> {
+    pub(super) fn all(&self) -> Vec<Value> {
         self.0.lock().unwrap().clone()
     }
 }
@@ -20,7 +20,7 @@ async fn mul(x: i64, y: i64) -> Result<i64, TaskError> {
 }
 
 #[task]
-async fn xsum(#[state] runs: &Runs, numbers: Vec<i64>) -> Result<i64, TaskError> {
+pub(super) async fn xsum(#[state] runs: &Runs, numbers: Vec<i64>) -> Result<i64, TaskError> {
     runs.begin();
     Ok(numbers.iter().sum())
 }
@@ -36,7 +36,7 @@ async fn tell(#[state] told: &Told, what: Value) -> Result<(), TaskError> {
     Ok(())
 }
 
-fn world() -> (World, Told) {
+pub(super) fn world() -> (World, Told) {
     let mut world = World::new();
     let told = Told::default();
     world.worker = world
@@ -48,7 +48,7 @@ fn world() -> (World, Told) {
 
 impl World {
     /// Works until nothing is left in the queue, delayed messages included.
-    async fn work_off(&self) {
+    pub(super) async fn work_off(&self) {
         while !self.messages("default").is_empty() {
             if self.step("default").await.is_empty() {
                 self.pass(1).await;
@@ -65,7 +65,7 @@ impl World {
     }
 }
 
-fn call(task: &str, args: Value) -> Value {
+pub(super) fn call(task: &str, args: Value) -> Value {
     json!({ "task": task, "args": args })
 }
 

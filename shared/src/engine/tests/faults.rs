@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Clock, Key, Outcome, Ports, Store, Write};
+use crate::ports::{Clock, Key, Outcome, Page, Ports, Store, Write};
 
 /// What goes wrong with a call of the store.
 #[derive(Clone, Copy)]
@@ -49,6 +49,10 @@ impl Store for Faulty {
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
         self.store.get_many(keys).await
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        self.store.query(pk, after, limit).await
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {

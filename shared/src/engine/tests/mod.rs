@@ -13,6 +13,7 @@ mod reap;
 mod redrive;
 mod retry;
 mod steps;
+mod stuck;
 mod time;
 
 use std::sync::Arc;

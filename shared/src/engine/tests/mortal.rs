@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::error::Result;
-use crate::ports::{Depth, Key, Outcome, Ports, Queue, Receipt, Sent, Store, Write};
+use crate::ports::{Depth, Key, Outcome, Page, Ports, Queue, Receipt, Sent, Store, Write};
 
 /// Ports whose process makes so many calls and no more: the next one never begins.
 pub(super) struct Mortal {
@@ -50,6 +50,11 @@ impl Store for Mortal {
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
         self.live().await;
         self.ports.store.get_many(keys).await
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        self.live().await;
+        self.ports.store.query(pk, after, limit).await
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 
 use super::*;
 use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Clock, Key, Outcome, Ports, Store, Write};
+use crate::ports::{Clock, Key, Outcome, Page, Ports, Store, Write};
 
 /// A store that refuses everything until then.
 struct Throttled {
@@ -32,6 +32,11 @@ impl Store for Throttled {
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
         self.check()?;
         self.store.get_many(keys).await
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        self.check()?;
+        self.store.query(pk, after, limit).await
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {

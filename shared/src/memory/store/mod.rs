@@ -6,6 +6,7 @@
 mod evaluate;
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -16,8 +17,8 @@ use crate::config::StoreWrites;
 use crate::error::{Error, ErrorKind, Result};
 use crate::plan::{self, Plan};
 use crate::ports::{
-    Attribute, BATCH_READS, Change, Clock, ITEM_BYTES, Item, Key, Op, Outcome, Store, Table, Write,
-    item_size, write_units,
+    Attribute, BATCH_READS, Change, Clock, ITEM_BYTES, Item, Key, Op, Outcome, PAGE_BYTES, Page,
+    Store, Table, Write, item_size, write_units,
 };
 
 /// The attribute that DynamoDB expires items by: seconds since 1970.
@@ -160,6 +161,32 @@ impl Store for MemoryStore {
         }
         let items = self.lock();
         Ok(keys.iter().map(|key| items.get(key).cloned()).collect())
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        let first = Key::State(pk.to_owned(), after.unwrap_or("-").to_owned());
+        check_key(&first)?;
+        let limit = usize::try_from(limit.max(1)).unwrap_or(usize::MAX);
+        let items = self.lock();
+        let start = Key::State(pk.to_owned(), after.unwrap_or("").to_owned());
+        let mut rest = items
+            .range((Bound::Excluded(start), Bound::Unbounded))
+            .map_while(|(key, item)| match key {
+                Key::State(of, sk) if of == pk => Some((sk, item)),
+                _ => None,
+            });
+        let (mut page, mut size) = (Page::default(), 0);
+        for (sk, item) in rest.by_ref() {
+            size += item_size(item);
+            page.items.push(item.clone());
+            if page.items.len() == limit || size >= PAGE_BYTES {
+                page.next = Some(sk.clone());
+                break;
+            }
+        }
+        self.counter.call("Query");
+        self.counter.read(size);
+        Ok(page)
     }
 
     async fn write(&self, write: Write) -> Result<Outcome> {
