@@ -271,6 +271,27 @@ impl Context {
         Ok(sent)
     }
 
+    /// Answers with another task or a whole workflow: return it as the error, and the task's result is that one's.
+    /// What follows the task, its chain, callbacks and group, waits for that. Celery's `replace`.
+    ///
+    /// ```
+    /// use sedano::{Context, Signature, TaskError, group, task};
+    ///
+    /// #[task]
+    /// async fn add(x: i64, y: i64) -> Result<i64, TaskError> { Ok(x + y) }
+    /// #[task]
+    /// async fn xsum(numbers: Vec<i64>) -> Result<i64, TaskError> { Ok(numbers.iter().sum()) }
+    ///
+    /// #[task]
+    /// async fn fanned_out(#[ctx] ctx: &Context, most: i64) -> Result<i64, TaskError> {
+    ///     let parts: Vec<_> = (0..most).map(|n| add::s(n, n)).collect();
+    ///     Err(ctx.replace(group(parts) | xsum::partial()))
+    /// }
+    /// ```
+    pub fn replace<Out>(&self, by: impl Into<Signature<(), Out>>) -> TaskError {
+        TaskError::replaced(by.into().into_canvas())
+    }
+
     /// The ids of what was sent.
     pub(crate) fn sent(&self) -> Vec<String> {
         self.sent

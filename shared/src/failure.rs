@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::canvas::Canvas;
 use crate::time::Timestamp;
 
 /// Any error, boxed.
@@ -59,6 +60,18 @@ pub struct Classified {
     source: BoxError,
 }
 
+/// Not an error, but a task that answers with another.
+#[derive(Debug)]
+pub(crate) struct Replaced(pub(crate) Canvas);
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "replaced by `{}`", self.0.name())
+    }
+}
+
+impl StdError for Replaced {}
+
 impl fmt::Display for Classified {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
@@ -73,6 +86,11 @@ impl StdError for Classified {
 }
 
 impl TaskError {
+    /// What to do in place of the task: see [`Context::replace`](crate::Context::replace).
+    pub(crate) fn replaced(by: Canvas) -> Self {
+        Self(Box::new(Replaced(by)))
+    }
+
     /// Any error, text included, left to the task's policy.
     pub fn new(error: impl Into<BoxError>) -> Self {
         Self(error.into())

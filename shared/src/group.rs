@@ -243,11 +243,9 @@ impl App {
     pub(crate) fn results<'a>(&'a self, header: &'a Header) -> BoxFuture<'a, Result<Value>> {
         Box::pin(async move {
             let group = &header.message.id;
-            let collects = header
-                .message
-                .fan_out
-                .as_ref()
-                .is_some_and(|fan_out| fan_out.fails == Fails::Collect);
+            let fan_out = header.message.fan_out.as_ref();
+            let fails = fan_out.map(|fan_out| fan_out.fails);
+            let collects = fails == Some(Fails::Collect);
             let mut results = Vec::new();
             for record in self.members(group, header.size).await? {
                 let value = match (record.status, &record.result) {
@@ -269,7 +267,10 @@ impl App {
                     (false, Err(_)) => return Err(gone(group, &record.id)),
                 });
             }
-            Ok(Value::Array(results))
+            Ok(match fails {
+                Some(Fails::Stands) => results.pop().unwrap_or_default(),
+                _ => Value::Array(results),
+            })
         })
     }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::app::App;
 use crate::bind::{Args, Kwargs};
-use crate::canvas::Canvas;
+use crate::canvas::{self, Canvas};
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::Options;
 use crate::ports::QueueName;
@@ -344,6 +344,31 @@ impl<In, Out> Signature<In, Out> {
 fn to_json(value: &impl Serialize, levels: usize) -> Result<Value, String> {
     finite::check(value, levels).map_err(|error| error.to_string())?;
     serde_json::to_value(value).map_err(|error| error.to_string())
+}
+
+/// A composition from its JSON, as senders in other languages write it: a workflow that was stored, or that is
+/// put together at run time.
+///
+/// ```
+/// use sedano::Signature;
+/// use serde_json::{Value, json};
+///
+/// let chain = json!({ "chain": [{ "task": "add", "args": [2, 2] }, { "task": "mul", "args": [8] }] });
+/// let total: Signature<(), Value> = chain.try_into()?;
+///
+/// let wrong = Signature::<(), Value>::try_from(json!({ "chain": [{ "tusk": "add" }] })).unwrap_err();
+/// assert_eq!(
+///     wrong.to_string(),
+///     "step 1 of the workflow's chain has none of the fields `task`, `chain`, `group` and `chord`"
+/// );
+/// # Ok::<(), sedano::Error>(())
+/// ```
+impl TryFrom<Value> for Signature<(), Value> {
+    type Error = Error;
+
+    fn try_from(json: Value) -> Result<Self> {
+        canvas::read(json, "the workflow").map(Self::of)
+    }
 }
 
 impl<T: Task> From<T> for Signature<(), T::Output> {

@@ -68,13 +68,16 @@ pub(crate) enum Fails {
     Fast,
     /// The group doesn't fail: in the list of results stands `{"ok": …}` or `{"error": …}` for each member.
     Collect,
+    /// The group stands for a task that another has replaced: its one member's outcome is its own.
+    Stands,
 }
 
 impl Fails {
-    pub(crate) const ALL: [(Fails, &'static str); 3] = [
+    pub(crate) const ALL: [(Fails, &'static str); 4] = [
         (Fails::Wait, "wait"),
         (Fails::Fast, "fast"),
         (Fails::Collect, "collect"),
+        (Fails::Stands, "stands"),
     ];
 }
 

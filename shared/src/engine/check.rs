@@ -110,7 +110,8 @@ impl Batch<'_> {
             before.fan_out = None;
             before.chain = rest.to_vec();
             let failure = self.lost(since, "");
-            self.fail_unsent(&before, &next, &failure).await?;
+            let up = self.fail_unsent(&before, &next, &failure).await?;
+            self.count_up(up).await?;
         } else if quiet >= self.patience(job, &next) {
             tracing::warn!(task_id = message.id, "what follows a group is sent again");
             self.after(message, ending).await?;
@@ -145,7 +146,8 @@ impl Batch<'_> {
         let (done, failed) = app.counted(id, size).await?;
         let fails = header.message.fan_out.as_ref().map(|fan_out| fan_out.fails);
         if size == 0 || (!failed.is_empty() && fails == Some(Fails::Fast)) {
-            return self.complete(id, !failed.is_empty()).await;
+            let up = self.complete(id, !failed.is_empty()).await?;
+            return self.count_up(up).await;
         }
         let missing: Vec<u32> = (0..size).filter(|index| !done.contains(index)).collect();
         if missing.is_empty() {
@@ -218,7 +220,7 @@ impl Batch<'_> {
     ) -> Result<()> {
         let counted = members.map(|(index, failed)| async move {
             let place = place_in(&header.message, index, header.size);
-            self.count(&place, failed).await
+            self.count_up(Some((place, failed))).await
         });
         try_join_all(counted).await.map(drop)
     }

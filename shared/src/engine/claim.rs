@@ -244,13 +244,16 @@ impl Batch<'_> {
             op: Op::Update(changes.to_vec()),
             when,
         };
+        // Where others stand for the task by now, it is no claim any more.
+        let has = |name: &'static str| When::Has(name.into());
+        let held = || When::All(vec![fence(job), When::Not(Box::new(has(field::GROUP)))]);
         if !(self.singled_out(job) && job.alone) {
-            return self.write_claim(release(&changes, fence(job)), true).await;
+            return self.write_claim(release(&changes, held()), true).await;
         }
         // What the claim has counted was no death. One that found nothing there has counted nothing.
-        let plain = release(&changes, fence(job));
+        let plain = release(&changes, held());
         changes.push(Change::Add(field::CRASHES.into(), -1));
-        let counted = When::All(vec![fence(job), When::Has(field::CRASHES.into())]);
+        let counted = When::All(vec![held(), has(field::CRASHES)]);
         match self.write_claim(release(&changes, counted), true).await? {
             Outcome::Refused(_) => self.write_claim(plain, true).await,
             released => Ok(released),

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::failure::{Class, Failure, Named, Panicked, TaskError};
+use crate::failure::{Class, Failure, Named, Panicked, Replaced, TaskError};
+use crate::message::Message;
 use crate::time::Timestamp;
 
 use super::run::{Outcome, panic_text};
@@ -22,6 +23,8 @@ pub(super) enum Verdict {
     },
     /// IGNORED.
     Ignored,
+    /// STARTED still: another, whose message this is, stands for the task.
+    Replaced(Box<Message>),
 }
 
 /// What is left of DynamoDB's 400 KB when the rest of a record is written.
@@ -80,6 +83,12 @@ impl Batch<'_> {
             Err(error) => error,
         };
         let retries = known.job.message.retries;
+        if let Some(Replaced(by)) = error.downcast_ref::<Replaced>() {
+            return match known.job.message.standing_for(by.clone()) {
+                Ok(message) => Verdict::Replaced(Box::new(message)),
+                Err(error) => Verdict::named(known, "Encode", error.to_string(), now, false),
+            };
+        }
         let failure = error.to_failure(retries, now);
         let again = |delay: Duration, retries| Verdict::Retry {
             due_at: now + delay,

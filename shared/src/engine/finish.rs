@@ -163,6 +163,12 @@ impl Batch<'_> {
                 set(field::FINISHED_AT, now.into());
                 now + expires
             }
+            Verdict::Replaced(message) => {
+                set(field::SIZE, 1_i64.into());
+                // It was encoded when it was decided.
+                set(field::GROUP, message.encode().unwrap_or_default().into());
+                now + crate::app::GUARD_FOR
+            }
         };
         set(field::TTL, ttl.as_secs().into());
         let again = job.message.attempt > 0 || job.delivery.receive_count > 1;
@@ -174,6 +180,9 @@ impl Batch<'_> {
         }
         if matches!(verdict, Verdict::Retry { .. }) {
             changes.push(Change::Remove(field::CRASHES.into()));
+        }
+        if claimed.fenced && matches!(verdict, Verdict::Replaced(_)) {
+            changes.push(Change::Remove(field::LEASE_UNTIL.into()));
         }
         if claimed.checkpoints.any() && matches!(verdict, Verdict::Success(_) | Verdict::Ignored) {
             changes.push(Change::Remove(field::CHECKPOINTS.into()));
@@ -268,6 +277,11 @@ impl Batch<'_> {
                 self.after(message, Ending::Ignored).await?;
                 Ok(Disposition::Done)
             }
+            Verdict::Replaced(standing) => {
+                tracing::debug!(task_id, task, "replaced");
+                self.send_in_place(&standing).await?;
+                Ok(Disposition::Done)
+            }
             Verdict::Failure {
                 failure,
                 dead_letter,
@@ -330,13 +344,14 @@ impl Verdict {
             Verdict::Failure { .. } => State::Failure,
             Verdict::Retry { .. } => State::Retry,
             Verdict::Ignored => State::Ignored,
+            Verdict::Replaced(_) => State::Started,
         }
     }
 
     fn error(&self) -> Option<&crate::Failure> {
         match self {
             Verdict::Failure { failure, .. } | Verdict::Retry { failure, .. } => Some(failure),
-            Verdict::Success(_) | Verdict::Ignored => None,
+            Verdict::Success(_) | Verdict::Ignored | Verdict::Replaced(_) => None,
         }
     }
 }

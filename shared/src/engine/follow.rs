@@ -11,8 +11,8 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::id;
 use crate::launch::{Launch, Origin};
-use crate::message::Message;
-use crate::ports::{BoxFuture, Item, Key, Op, When, Write};
+use crate::message::{Member, Message};
+use crate::ports::{Item, Key, Op, When, Write};
 use crate::record::{State, failure, field, status};
 
 use super::Batch;
@@ -30,6 +30,9 @@ pub(super) enum Ending {
     /// With no outcome to be kept.
     Ignored,
 }
+
+/// A member that is to be counted, and whether it failed.
+pub(super) type Up = Option<(Member, bool)>;
 
 /// A result, as it is at hand.
 #[derive(Debug, Clone)]
@@ -111,29 +114,29 @@ impl Message {
 
 impl Batch<'_> {
     /// Does what follows from the end of a message's task.
-    pub(super) fn after<'a>(
-        &'a self,
-        message: &'a Message,
-        ending: Ending,
-    ) -> BoxFuture<'a, Result<()>> {
+    pub(super) async fn after(&self, message: &Message, ending: Ending) -> Result<()> {
         if message.is_plain() {
-            return Box::pin(async { Ok(()) });
+            return Ok(());
         }
-        Box::pin(async move {
-            match ending {
-                Ending::Success(output) => self.go_on(message, output.into_input()?).await,
-                Ending::Failure(failure) => {
-                    self.errbacks(message, &message.link_error, &failure)
-                        .await?;
-                    self.end_here(message, State::Failure, &failure).await
-                }
-                Ending::Revoked(failure) => self.end_here(message, State::Revoked, &failure).await,
-                Ending::Ignored => self.end_ignored(message).await,
-            }
-        })
+        let up = self.consequences(message, ending).await?;
+        self.count_up(up).await
     }
 
-    async fn go_on(&self, message: &Message, result: Input) -> Result<()> {
+    /// The same, but for its group's count.
+    pub(super) async fn consequences(&self, message: &Message, ending: Ending) -> Result<Up> {
+        match ending {
+            Ending::Success(output) => self.go_on(message, output.into_input()?).await,
+            Ending::Failure(failure) => {
+                self.errbacks(message, &message.link_error, &failure)
+                    .await?;
+                self.end_here(message, State::Failure, &failure).await
+            }
+            Ending::Revoked(failure) => self.end_here(message, State::Revoked, &failure).await,
+            Ending::Ignored => self.end_ignored(message).await,
+        }
+    }
+
+    async fn go_on(&self, message: &Message, result: Input) -> Result<Up> {
         let callbacks = message.link.iter().enumerate().map(|(place, callback)| {
             let id = id::derived(&[&message.id, "link", &place.to_string()]);
             let input = result.clone();
@@ -146,10 +149,7 @@ impl Batch<'_> {
         });
         try_join_all(callbacks).await?;
         let Some((next, rest)) = message.next() else {
-            return match &message.member {
-                Some(member) => self.count(member, false).await,
-                None => Ok(()),
-            };
+            return Ok(message.member.clone().map(|member| (member, false)));
         };
         self.launch(message, next, |canvas| Launch {
             canvas,
@@ -162,13 +162,14 @@ impl Batch<'_> {
         .await
     }
 
-    /// Sends a step. One that can't ever be sent has failed, and what follows it with it.
+    /// Sends a step. One that can't ever be sent has failed, and what follows it with it: then there may be a
+    /// member to be counted.
     pub(super) async fn launch(
         &self,
         message: &Message,
         step: &Value,
         launch: impl FnOnce(Canvas) -> Launch,
-    ) -> Result<()> {
+    ) -> Result<Up> {
         let canvas = canvas::read(step.clone(), "a step of the message")?;
         let launch = launch(canvas);
         let (mut lost, id) = (launch.canvas.clone(), launch.id.clone());
@@ -178,7 +179,7 @@ impl Batch<'_> {
                 let all = std::iter::once(ready.outgoing).chain(ready.more);
                 let sent = all.map(|outgoing| self.outbox.send(&ready.queue, outgoing));
                 match try_join_all(sent).await {
-                    Ok(_) => return Ok(()),
+                    Ok(_) => return Ok(None),
                     Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => error,
                 }
@@ -207,7 +208,7 @@ impl Batch<'_> {
         message: &Message,
         step: &Canvas,
         failure: &Failure,
-    ) -> Result<()> {
+    ) -> Result<Up> {
         self.record_unsent(message, step, State::Failure, failure)
             .await?;
         let errbacks = canvas::write_all(step.errbacks().into_iter().cloned())?;
@@ -241,7 +242,7 @@ impl Batch<'_> {
     }
 
     /// What would have followed never runs: it gets its final state, so that nobody waits for it.
-    async fn end_here(&self, message: &Message, state: State, failure: &Failure) -> Result<()> {
+    async fn end_here(&self, message: &Message, state: State, failure: &Failure) -> Result<Up> {
         if let Some(fan_out) = &message.fan_out
             && let Some(body) = &fan_out.body
         {
@@ -256,14 +257,11 @@ impl Batch<'_> {
             let step = canvas::read(step.clone(), "a step of the chain")?;
             self.record_unsent(message, &step, state, failure).await?;
         }
-        match &message.member {
-            Some(member) => self.count(member, true).await,
-            None => Ok(()),
-        }
+        Ok(message.member.clone().map(|member| (member, true)))
     }
 
     /// A task that asks to be ignored ends its chain; in a group it counts as done, with `null`.
-    async fn end_ignored(&self, message: &Message) -> Result<()> {
+    async fn end_ignored(&self, message: &Message) -> Result<Up> {
         let failure = Failure {
             kind: "Ignored".to_owned(),
             message: format!("the step before, task {}, asked to be ignored", message.id),
@@ -272,7 +270,7 @@ impl Batch<'_> {
             at: self.now(),
         };
         match (&message.member, message.chain.is_empty()) {
-            (Some(member), true) => self.count(member, false).await,
+            (Some(member), true) => Ok(Some((member.clone(), false))),
             _ => self.end_here(message, State::Revoked, &failure).await,
         }
     }

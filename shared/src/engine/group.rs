@@ -17,7 +17,8 @@ use crate::record::{self, State, field};
 use crate::watch;
 use crate::worker::Disposition;
 
-use super::follow::{Ending, Output};
+use super::coalesce::{hand_out, unanswered};
+use super::follow::{Ending, Output, Up};
 use super::standing::{kept_for, unleased};
 use super::{Batch, Job};
 
@@ -39,11 +40,7 @@ impl Batch<'_> {
         }
         if fan_out.part.is_none_or(|part| !part.kept) {
             // Before all: whoever dies after this has left a group that is looked after.
-            let watched = watch::begin(&message.id, fan_out, self.now());
-            let store = &self.worker.app().ports().store;
-            for outcome in store.write_many(watched).await {
-                outcome?;
-            }
+            self.watch(&message.id, fan_out).await?;
         }
         // What begins with the first member begins the group.
         if fan_out.first() == 0
@@ -54,7 +51,8 @@ impl Batch<'_> {
         }
         let size = fan_out.size();
         if size == 0 {
-            self.complete(&message.id, false).await?;
+            let up = self.complete(&message.id, false).await?;
+            self.count_up(up).await?;
         } else if fan_out.members.len() > PART {
             self.send_parts(job).await?;
         } else {
@@ -62,6 +60,23 @@ impl Batch<'_> {
         }
         tracing::debug!(task_id = message.id, size, "sent a group");
         Ok(Disposition::Done)
+    }
+
+    async fn watch(&self, id: &str, fan_out: &FanOut) -> Result<()> {
+        let watched = watch::begin(id, fan_out, self.now());
+        let store = &self.worker.app().ports().store;
+        for outcome in store.write_many(watched).await {
+            outcome?;
+        }
+        Ok(())
+    }
+
+    /// Sends what stands for a task that was replaced. Done again, it sends the same message again.
+    pub(super) async fn send_in_place(&self, standing: &Message) -> Result<()> {
+        if let Some(fan_out) = &standing.fan_out {
+            self.watch(&standing.id, fan_out).await?;
+        }
+        self.send_members(standing).await
     }
 
     /// Records that the group has begun; how it ended, if it has.
@@ -153,47 +168,56 @@ impl Batch<'_> {
                 ..Launch::of(canvas, Origin::after(message))
             }
         };
-        self.launch(message, member, launch).await
+        let up = self.launch(message, member, launch).await?;
+        self.count_up(up).await
     }
 
-    /// Counts a member that has ended, together with whoever is counted at the same moment; the last one
-    /// of all does what follows.
-    pub(super) async fn count(&self, member: &Member, failed: bool) -> Result<()> {
-        let (answer, place) = self.counts.add((member.clone(), failed));
+    /// Counts a member that has ended, and whatever ends with it: its group, the group that one is a member
+    /// of, and so on. One after the other, however deep they lie.
+    pub(super) async fn count_up(&self, mut up: Up) -> Result<()> {
+        while let Some((member, failed)) = up {
+            up = self.count(member, failed).await?;
+        }
+        Ok(())
+    }
+
+    /// Counts a member together with whoever is counted at the same moment. One of those who complete a group
+    /// goes on with what it is a member of.
+    async fn count(&self, member: Member, failed: bool) -> Result<Up> {
+        let (answer, place) = self.counts.add((member, failed));
         if place == 1 {
             tokio::task::yield_now().await;
             let (counts, waiting) = self.counts.take();
-            let mut blocks: BTreeMap<(String, Block), Vec<usize>> = BTreeMap::new();
+            let mut blocks: BTreeMap<(&str, Block), Vec<usize>> = BTreeMap::new();
             for (place, (member, _)) in counts.iter().enumerate() {
-                let block = (member.group.clone(), Block::of(member.index));
+                let block = (member.group.as_str(), Block::of(member.index));
                 blocks.entry(block).or_default().push(place);
             }
             let counted = blocks.into_iter().map(|((_, block), places)| {
-                let members = places
-                    .iter()
-                    .filter_map(|place| counts.get(*place))
-                    .collect();
+                let members = places.iter().filter_map(|place| counts.get(*place));
+                let members = members.collect();
                 async move { (places, self.count_in(block, members).await) }
             });
-            let mut answers: Vec<Result<()>> = counts.iter().map(|_| Ok(())).collect();
-            for (places, counted) in join_all(counted).await {
-                if let Err(error) = counted {
-                    for place in places {
-                        let copy = Error::new(error.kind(), error.to_string());
-                        if let Some(answer) = answers.get_mut(place) {
-                            *answer = Err(copy);
-                        }
-                    }
+            let mut answers: Vec<Result<Up>> = counts.iter().map(|_| Ok(None)).collect();
+            for (places, mut counted) in join_all(counted).await {
+                for place in places {
+                    let Some(answer) = answers.get_mut(place) else {
+                        continue;
+                    };
+                    *answer = match &mut counted {
+                        Ok(up) => Ok(up.take()),
+                        Err(error) => Err(Error::new(error.kind(), error.to_string())),
+                    };
                 }
             }
-            super::coalesce::hand_out(waiting, answers);
+            hand_out(waiting, answers);
         }
-        answer.await.map_err(super::coalesce::unanswered)?
+        answer.await.map_err(unanswered)?
     }
 
-    async fn count_in(&self, first: Block, members: Vec<&(Member, bool)>) -> Result<()> {
+    async fn count_in(&self, first: Block, members: Vec<&(Member, bool)>) -> Result<Up> {
         let Some((member, _)) = members.first() else {
-            return Ok(());
+            return Ok(None);
         };
         let (group, size) = (&member.group, member.size);
         let all = members.iter().map(|(member, _)| Block::place(member.index));
@@ -209,11 +233,12 @@ impl Batch<'_> {
             let outcome = record::insist(ports, &write, tried, self.invocation.deadline).await?;
             let (Outcome::Applied(before) | Outcome::Refused(before)) = outcome;
             let counted = Counted::of(before.as_ref(), &done, &failed, block, size);
-            if fast && block == first {
-                self.complete(group, true).await?;
+            if fast {
+                // Whoever is still to come finds the group at its end.
+                return self.complete(group, true).await;
             }
             if !counted.full {
-                return Ok(());
+                return Ok(None);
             }
             let Some(above) = block.above(size) else {
                 return self.complete(group, counted.failed).await;
@@ -227,32 +252,44 @@ impl Batch<'_> {
         }
     }
 
-    /// Ends a group and does what follows. Done again, it does what follows again.
-    pub(super) async fn complete(&self, id: &str, failed: bool) -> Result<()> {
+    /// Ends a group and does what follows; what it is a member of is left to be counted. Done again, it does
+    /// what follows again.
+    pub(super) async fn complete(&self, id: &str, failed: bool) -> Result<Up> {
         let app = self.worker.app();
         let Some(header) = app.group(id).await? else {
             tracing::error!(
                 task_id = id,
                 "a group is done whose record isn't there any more"
             );
-            return Ok(());
+            return Ok(None);
         };
         if let Some(ended) = Ending::of(id, &header.item) {
-            return self.after(&header.message, ended).await;
+            return self.consequences(&header.message, ended).await;
         }
         let ending = self.ending(&header, failed).await?;
-        let now = self.now();
+        let write = self.end_write(&header, &ending);
+        let tried = app.ports().store.write(write.clone()).await;
+        let outcome = record::insist(app.ports(), &write, tried, self.invocation.deadline).await?;
+        match outcome {
+            Outcome::Applied(_) => self.consequences(&header.message, ending).await,
+            // Somebody else was faster, or an earlier try of this: what is recorded counts.
+            Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {
+                Some(ended) => self.consequences(&header.message, ended).await,
+                None => Ok(None),
+            },
+        }
+    }
+
+    fn end_write(&self, header: &Header, ending: &Ending) -> Write {
+        let (id, now) = (&header.message.id, self.now());
+        let expires = self.worker.app().config().result_expires;
+        let ttl = now + kept_for(id, false, expires).max(GUARD_FOR);
         let mut changes = vec![
             Change::Set(field::FINISHED_AT.into(), now.into()),
             Change::Set(field::CHILDREN.into(), list(header.message.follows())),
-            Change::Set(
-                field::TTL.into(),
-                (now + kept_for(id, false, app.config().result_expires).max(GUARD_FOR))
-                    .as_secs()
-                    .into(),
-            ),
+            Change::Set(field::TTL.into(), ttl.as_secs().into()),
         ];
-        let state = match &ending {
+        let state = match ending {
             Ending::Success(output) => {
                 let text = match output {
                     Output::Value(value) => Some(value.to_string()),
@@ -263,6 +300,7 @@ impl Batch<'_> {
                 }
                 State::Success
             }
+            // Started it has: what was revoked is a part of it.
             Ending::Failure(failure) | Ending::Revoked(failure) => {
                 changes.push(Change::Set(field::ERROR.into(), failure.into()));
                 State::Failure
@@ -270,20 +308,10 @@ impl Batch<'_> {
             Ending::Ignored => State::Ignored,
         };
         changes.push(Change::Set(field::STATUS.into(), state.into()));
-        let write = Write {
-            key: Key::Result(id.to_owned()),
+        Write {
+            key: Key::Result(id.clone()),
             op: Op::Update(changes),
             when: When::Eq(field::STATUS.into(), State::Started.into()),
-        };
-        let first = app.ports().store.write(write.clone()).await;
-        let outcome = record::insist(app.ports(), &write, first, self.invocation.deadline).await?;
-        match outcome {
-            Outcome::Applied(_) => self.after(&header.message, ending).await,
-            // Somebody else was faster, or an earlier try of this: what is recorded counts.
-            Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {
-                Some(ended) => self.after(&header.message, ended).await,
-                None => Ok(()),
-            },
         }
     }
 
@@ -292,6 +320,14 @@ impl Batch<'_> {
         let app = self.worker.app();
         let (id, message) = (&header.message.id, &header.message);
         let fails = message.fan_out.as_ref().map(|fan_out| fan_out.fails);
+        if failed && fails == Some(Fails::Stands) {
+            let record = app.record(&member_id(id, 0)).await?;
+            return Ok(match (record.status, record.error) {
+                (State::Revoked, Some(error)) => Ending::Revoked(error),
+                (_, Some(error)) => Ending::Failure(error),
+                (_, None) => Ending::Failure(self.chord_error(&record.id, None)),
+            });
+        }
         if failed && fails != Some(Fails::Collect) {
             let first = app.first_failed(id, header.size).await?;
             let member = member_id(id, first.unwrap_or_default());

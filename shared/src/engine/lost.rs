@@ -126,8 +126,8 @@ impl Batch<'_> {
             let errbacks = canvas::write_all(canvas.errbacks().into_iter().cloned())?;
             self.errbacks(&of_member, &errbacks, &failure).await?;
         }
-        self.count(&place_in(message, member.index, size), true)
-            .await
+        let place = place_in(message, member.index, size);
+        self.count_up(Some((place, true))).await
     }
 
     /// FAILURE, unless it has ended or somebody runs it.

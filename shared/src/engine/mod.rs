@@ -68,7 +68,7 @@ use claim::Claim;
 use coalesce::{Hides, Outbox, Pending, Writes};
 use company::{Company, Seat};
 use decide::Verdict;
-use follow::Ending;
+use follow::{Ending, Up};
 pub(crate) use map::BUILT_IN;
 #[cfg(feature = "sim")]
 pub(crate) use reroute::DEAD;
@@ -120,7 +120,7 @@ struct Batch<'a> {
     outbox: Outbox<'a>,
     hides: Hides<'a>,
     /// Members of groups that have ended, and whether they failed.
-    counts: Pending<(Member, bool), Result<()>>,
+    counts: Pending<(Member, bool), Result<Up>>,
 }
 
 /// One message of the batch, decoded.

@@ -32,6 +32,8 @@ pub(super) enum Standing {
         retries: u32,
         due_at: Option<Timestamp>,
     },
+    /// Others stand for the task, and it ends as they do: the message that sends them.
+    Delegated(String),
     /// A later attempt runs; its own message looks after it.
     Overtaken,
     /// The task was redriven since: the message is of an earlier generation.
@@ -55,6 +57,10 @@ impl Batch<'_> {
         }
         match status(item) {
             Some(state) if state.is_final() => Standing::Final(item.clone()),
+            Some(State::Started) if item.contains_key(field::GROUP) => {
+                let message = item.get(field::GROUP).and_then(Attribute::as_text);
+                Standing::Delegated(message.unwrap_or_default().to_owned())
+            }
             Some(State::Retry) if attempt > job.message.attempt => Standing::Newer {
                 attempt,
                 retries: count(item, field::RETRIES),
@@ -129,6 +135,12 @@ impl Batch<'_> {
                 Ok(Disposition::Done)
             }
             Standing::Final(item) => self.follow_again(job, &item).await,
+            // Whoever recorded it may have died before it sent them.
+            Standing::Delegated(message) => {
+                let message = Message::decode(&message, task_id, self.now())?;
+                self.send_in_place(&message).await?;
+                Ok(Disposition::Done)
+            }
             Standing::Newer { .. } if !self.worker.keeps(Rule::HelpStale) => Ok(Disposition::Done),
             Standing::Newer { .. } if job.delivery.queue.is_fifo() => Ok(Disposition::Returned),
             Standing::Newer {

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value, json};
 
-use crate::canvas::{self, Fails, GROUP, read};
+use crate::canvas::{self, Canvas, Fails, GROUP, read};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::Expires;
 use crate::time::Timestamp;
@@ -156,6 +156,28 @@ impl Message {
         }
         parts.push(self.part(first, lengths.len()));
         Ok(parts)
+    }
+
+    /// The message of what stands for this one's task: a group of one, which what follows the task follows.
+    ///
+    /// # Errors
+    /// `Encode` or `TooLarge`, for what can't travel.
+    pub(crate) fn standing_for(&self, by: Canvas) -> Result<Self> {
+        let mut message = self.clone();
+        GROUP.clone_into(&mut message.task);
+        message.args = Vec::new();
+        message.kwargs = Map::new();
+        (message.eta, message.expires) = (None, None);
+        message.results_of = None;
+        message.fan_out = Some(Box::new(FanOut {
+            members: vec![canvas::write(by)?],
+            body: None,
+            fails: Fails::Stands,
+            part: None,
+            check: None,
+        }));
+        message.encode()?;
+        Ok(message)
     }
 
     /// The message with so many members at most, and others for the rest of them. Whoever splits it has kept

@@ -75,6 +75,8 @@ pub(super) struct Step {
     pub(super) retries: u32,
     pub(super) due_at: Option<Timestamp>,
     pub(super) error_kind: Option<String>,
+    /// Whether another stands for the task, and has ended so.
+    pub(super) replaced: bool,
     /// The error, in a sentence.
     pub(super) error: Option<String>,
     /// What steps have left, as JSON by their names.

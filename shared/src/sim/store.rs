@@ -7,6 +7,7 @@ use async_trait::async_trait;
 
 use super::history::{Caller, Step};
 use super::process::{Process, Shared, at_once};
+use crate::canvas::GROUP;
 use crate::checkpoint;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Attribute, Item, Key, Outcome, Page, Store, Write};
@@ -66,6 +67,8 @@ fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {
         generation: count(item, field::GENERATION),
         retries: count(item, field::RETRIES),
         due_at: instant(item, field::DUE_AT),
+        replaced: item.contains_key(field::GROUP)
+            && item.get(field::TASK).and_then(Attribute::as_text) != Some(GROUP),
         error_kind: error.as_ref().map(|failure| failure.kind.clone()),
         error: error.map(|failure| failure.message),
         checkpoints: checkpoint::of(item),

@@ -6,7 +6,7 @@ use sedano::beat::Beat;
 use sedano::memory::Memory;
 use sedano::ports::{Attribute, Table};
 use sedano::sim::{Faults, Random, Simulation, World};
-use sedano::{BoxError, Record, State, TaskError, Worker, chord, task, tasks};
+use sedano::{BoxError, Context, Record, Signature, State, TaskError, Worker, chord, task, tasks};
 use serde_json::{Value, json};
 
 use crate::worlds::number;
@@ -33,6 +33,18 @@ async fn noted(what: Value) -> Result<Value, TaskError> {
     Ok(what)
 }
 
+/// Answers with a leaf and a shape behind it.
+#[task]
+async fn replaces(
+    #[ctx] ctx: &Context,
+    #[default] input: Value,
+    #[default] by: Value,
+) -> Result<Value, TaskError> {
+    let leaf = json!({ "task": "leaf", "kwargs": { "input": input } });
+    let chain = json!({ "chain": [leaf, by] });
+    Err(ctx.replace(Signature::<(), Value>::try_from(chain)?))
+}
+
 fn sum(value: &Value) -> i64 {
     match value {
         Value::Array(list) => list.iter().map(sum).sum(),
@@ -44,6 +56,7 @@ fn sum(value: &Value) -> i64 {
 enum Shape {
     Leaf { n: i64, light: bool },
     Fails,
+    Replaces(Box<Shape>),
     Chain(Vec<Shape>),
     Group(Vec<Shape>),
     Chord(Vec<Shape>, Box<Shape>),
@@ -66,6 +79,7 @@ impl Shape {
                 steps.push(Self::random(random, depth - 1));
                 Shape::Chain(steps)
             }
+            7 if random.chance(0.5) => Shape::Replaces(Box::new(Self::random(random, depth - 1))),
             7 => Shape::Group(many(5)),
             _ => Shape::Chord(many(6), Box::new(Self::random(random, depth - 1))),
         }
@@ -79,6 +93,7 @@ impl Shape {
                 json!({ "task": task, "kwargs": { "n": n } })
             }
             Shape::Fails => json!({ "task": "fails", "link_error": { "task": "noted" } }),
+            Shape::Replaces(by) => json!({ "task": "replaces", "kwargs": { "by": by.json() } }),
             Shape::Chain(steps) => json!({ "chain": all(steps) }),
             Shape::Group(members) => json!({ "group": all(members) }),
             Shape::Chord(members, body) => json!({ "chord": all(members), "body": body.json() }),
@@ -94,6 +109,7 @@ impl Shape {
         match self {
             Shape::Leaf { n, .. } => Some(json!(n + sum(input))),
             Shape::Fails => None,
+            Shape::Replaces(by) => by.yields(&json!(sum(input))),
             Shape::Chain(steps) => steps
                 .iter()
                 .try_fold(input.clone(), |input, step| step.yields(&input)),
@@ -191,7 +207,7 @@ fn run(
 ) {
     let base = number("SEDANO_SIM_BASE").unwrap_or(0);
     let worlds = (number("SEDANO_SIM_WORLDS").unwrap_or(200) / share).max(2);
-    let simulation = Simulation::new(|| tasks![leaf, light, fails, noted])
+    let simulation = Simulation::new(|| tasks![leaf, light, fails, noted, replaces])
         .faults(faults)
         // Worlds whose lost members are looked for go on for more than a day.
         .config(|config| config.result_expires = Duration::from_secs(14 * 86_400))

@@ -412,6 +412,85 @@ async fn map_and_starmap_call_a_task_for_each_item() {
     assert_eq!(record.error.unwrap().kind, "NotRegistered");
 }
 
+#[task]
+async fn replaced(#[ctx] ctx: &Context, x: i64, how: String) -> Result<i64, TaskError> {
+    let parts: Vec<_> = (0..3).map(|n| add::s(x, n)).collect();
+    Err(match how.as_str() {
+        "task" => ctx.replace(mul::s(x, 10)),
+        "chain" => ctx.replace(mul::s(x, 10) | mul::partial(10)),
+        "chord" => ctx.replace(crate::group(parts) | xsum::partial()),
+        "group" => ctx.replace(crate::group(parts)),
+        "again" => ctx.replace(replaced::s(x + 1, "chain".into())),
+        "failure" => ctx.replace(fail::s("no luck".into())),
+        _ => ctx.replace(replaced::s(x, "for ever".into())),
+    })
+}
+
+/// A task that answers with others: its result is theirs, and what follows it waits for them.
+#[tokio::test(start_paused = true)]
+async fn a_task_may_be_replaced() {
+    let (mut world, told) = world();
+    world.worker = world.worker.tasks(tasks![replaced]);
+    for (how, result) in [
+        ("task", json!(20)),
+        ("chain", json!(200)),
+        ("chord", json!(9)),
+        ("group", json!([2, 3, 4])),
+        ("again", json!(300)),
+    ] {
+        let alone = call("replaced", json!([2, how]));
+        let record = world.run(alone).await;
+        assert_eq!(
+            (record.status, &record.result),
+            (State::Success, &Some(result.clone()))
+        );
+        assert_eq!(record.task.as_deref(), Some("replaced"));
+        let step = json!({ "task": "replaced", "kwargs": { "how": how } });
+        let chord = json!({
+            "chord": [json!({ "chain": [call("add", json!([1, 1])), step] }), call("add", json!([1, 1]))],
+            "body": call("echo", json!([])),
+        });
+        assert_eq!(
+            world.run(chord).await.result,
+            Some(json!([result, 2])),
+            "{how}"
+        );
+    }
+    let linked = json!({
+        "task": "replaced", "args": [2, "failure"], "link_error": call("tell", json!([])),
+    });
+    let record = world.run(linked).await;
+    assert_eq!(record.error.unwrap().message, "no luck");
+    assert_eq!(told.all().len(), 1);
+    let record = world.run(call("replaced", json!([2, "for ever"]))).await;
+    let error = record.error.unwrap();
+    assert!(error.message.contains("1000 are allowed"), "{error}");
+}
+
+/// A copy of what was replaced doesn't run again, and sends what stands for it once more.
+#[tokio::test(start_paused = true)]
+async fn a_copy_of_what_was_replaced_makes_its_sends_good() {
+    let (mut world, _) = world();
+    world.worker = world.worker.tasks(tasks![replaced]);
+    let body = json!({ "task": "replaced", "args": [2, "task"], "id": "once" }).to_string();
+    world.send_body("default", body.clone()).await;
+    world.step("default").await;
+    let queue = &world.app().ports().queue;
+    for lost in world.receive("default").await {
+        let receipts = vec![lost.receipt.clone()];
+        queue.delete_many(&lost.queue, receipts).await.unwrap();
+    }
+    assert_eq!(world.status("once").await, State::Started);
+    world.send_body("default", body).await;
+    world.work_off().await;
+    let record = world.record("once").await;
+    assert_eq!(
+        (record.status, record.result),
+        (State::Success, Some(json!(20)))
+    );
+    assert_eq!(record.attempts.len(), 1);
+}
+
 /// The counting is a tenth of a write for each member, when they come in batches of ten.
 #[tokio::test(start_paused = true)]
 async fn a_member_costs_two_write_units_and_a_little() {

@@ -133,7 +133,8 @@ impl<'a> Judge<'a> {
             // What was redriven since has none any more.
             let lives = steps.iter().map(|step| step.generation).max();
             let last = self.deaths(id).pop();
-            let last = last.filter(|death| Some(death.generation) == lives);
+            // The letter of what was replaced is that of what stands for it.
+            let last = last.filter(|death| Some(death.generation) == lives && !death.replaced);
             let mut letters = history.dead_letters.iter();
             let there = letters.any(|letter| letter.id.as_ref() == Some(id));
             if let Some(kind) = last

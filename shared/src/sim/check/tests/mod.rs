@@ -55,6 +55,7 @@ fn step(millis: i64, state: State) -> Step {
         retries: 0,
         due_at: None,
         error_kind: None,
+        replaced: false,
         error: None,
         checkpoints: BTreeMap::new(),
         ttl: None,
