@@ -413,7 +413,7 @@ async fn map_and_starmap_call_a_task_for_each_item() {
 }
 
 #[task]
-async fn replaced(#[ctx] ctx: &Context, x: i64, how: String) -> Result<i64, TaskError> {
+pub(super) async fn replaced(#[ctx] ctx: &Context, x: i64, how: String) -> Result<i64, TaskError> {
     let parts: Vec<_> = (0..3).map(|n| add::s(x, n)).collect();
     Err(match how.as_str() {
         "task" => ctx.replace(mul::s(x, 10)),

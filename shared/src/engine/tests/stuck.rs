@@ -1,6 +1,6 @@
 //! Groups whose members were lost: a queue was purged, a process died, a table was restored.
 
-use super::canvas::{call, world, xsum};
+use super::canvas::{call, replaced, world, xsum};
 use super::mortal::Mortal;
 use super::*;
 use crate::beat::Beat;
@@ -224,6 +224,20 @@ async fn parts_that_no_worker_saw_are_given_up() {
     );
     assert_eq!(world.watches(), 0);
     assert_eq!(world.runs.count(), 120);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_stands_for_a_task_is_looked_after() {
+    let (mut world, _) = world();
+    world.worker = world.worker.tasks(tasks![replaced]);
+    let chain =
+        json!({ "chain": [call("replaced", json!([2, "chain"])), call("mul", json!([3]))] });
+    let id = world.open(&chain).await;
+    assert_eq!(world.watches(), 1);
+    world.lose_all();
+    world.live(4 * HOUR).await;
+    assert_eq!(world.record(&id).await.result, Some(json!(600)));
+    assert_eq!(world.watches(), 0);
 }
 
 #[tokio::test(start_paused = true)]
