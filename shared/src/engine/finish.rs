@@ -42,6 +42,12 @@ impl Batch<'_> {
             self.record(&write).await?;
             return Ok(disposition);
         }
+        if let Verdict::Replaced(standing) = &verdict
+            && let Err(error) = self.watch(standing).await
+        {
+            // Its send tries again. This was for the case that the process dies before.
+            tracing::warn!(task_id = standing.id, %error, "what replaces it isn't watched yet");
+        }
         let write = self.finish_write(known, claimed, &verdict);
         let status = verdict.state();
         let outcome = self.record(&write).await?;

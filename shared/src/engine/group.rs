@@ -40,7 +40,7 @@ impl Batch<'_> {
         }
         if fan_out.part.is_none_or(|part| !part.kept) {
             // Before all: whoever dies after this has left a group that is looked after.
-            self.watch(&message.id, fan_out).await?;
+            self.watch(message).await?;
         }
         // What begins with the first member begins the group.
         if fan_out.first() == 0
@@ -62,8 +62,12 @@ impl Batch<'_> {
         Ok(Disposition::Done)
     }
 
-    async fn watch(&self, id: &str, fan_out: &FanOut) -> Result<()> {
-        let watched = watch::begin(id, fan_out, self.now());
+    /// Has the group looked after, whatever becomes of this process.
+    pub(super) async fn watch(&self, message: &Message) -> Result<()> {
+        let Some(fan_out) = &message.fan_out else {
+            return Ok(());
+        };
+        let watched = watch::begin(&message.id, fan_out, self.now());
         let store = &self.worker.app().ports().store;
         for outcome in store.write_many(watched).await {
             outcome?;
@@ -73,9 +77,7 @@ impl Batch<'_> {
 
     /// Sends what stands for a task that was replaced. Done again, it sends the same message again.
     pub(super) async fn send_in_place(&self, standing: &Message) -> Result<()> {
-        if let Some(fan_out) = &standing.fan_out {
-            self.watch(&standing.id, fan_out).await?;
-        }
+        self.watch(standing).await?;
         self.send_members(standing).await
     }
 
