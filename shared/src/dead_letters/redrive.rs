@@ -220,7 +220,8 @@ impl DeadLetters {
                     if attempt > message.attempt {
                         message.attempt = attempt;
                         message.retries = count(&item, field::RETRIES);
-                        message.eta = instant(&item, field::DUE_AT).filter(|due| *due > now);
+                        // Over or not: the worker's clock says so, which may be behind this one.
+                        message.eta = instant(&item, field::DUE_AT);
                     }
                     return Ok(Plan::send(State::Retry, generation));
                 }
