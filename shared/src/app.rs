@@ -313,18 +313,35 @@ impl App {
         }
     }
 
-    /// Deletes a final record.
+    /// Deletes a final record; of what another task or a group has sent only what it says, for that may be
+    /// sent again.
     pub(crate) async fn forget(&self, id: &str) -> Result<()> {
+        const SAYS: [&str; 6] = [
+            field::RESULT,
+            field::ERROR,
+            field::MESSAGE,
+            field::ATTEMPTS,
+            field::CHILDREN,
+            field::CHECKPOINTS,
+        ];
         let finals = State::ALL.iter().copied().filter(|state| state.is_final());
         let is = |state: State| When::Eq(Field::from(field::STATUS), state.into());
-        let mut when: Vec<When> = finals.map(is).collect();
-        when.push(When::Absent);
-        let write = Write {
+        let mut over: Vec<When> = finals.map(is).collect();
+        over.push(When::Absent);
+        let over = When::Any(over);
+        let sent = When::Has(field::PARENT_ID.into());
+        let forget = |op, sent| Write {
             key: Key::Result(id.to_owned()),
-            op: Op::Delete,
-            when: When::Any(when),
+            op,
+            when: When::All(vec![over.clone(), sent]),
         };
-        match self.inner.ports.store.write(write).await? {
+        let store = &self.inner.ports.store;
+        let delete = forget(Op::Delete, When::Not(Box::new(sent.clone())));
+        if let Outcome::Applied(_) = store.write(delete).await? {
+            return Ok(());
+        }
+        let strip = SAYS.map(|name| Change::Remove(name.into())).to_vec();
+        match store.write(forget(Op::Update(strip), sent)).await? {
             Outcome::Applied(_) => Ok(()),
             Outcome::Refused(old) => Err(conflict(
                 id,

@@ -13,7 +13,7 @@ use crate::canvas::Fails;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::id;
-use crate::message::Message;
+use crate::message::{Message, RECORDED};
 use crate::ports::{Attribute, BoxFuture, Change, Field, Item, Key, Op, When, Write};
 use crate::record::{Record, State, count, field, is_expired};
 use crate::time::Timestamp;
@@ -316,18 +316,16 @@ pub(crate) fn chord_error(member: &str, error: &Failure, at: Timestamp) -> Failu
 /// # Errors
 /// `TooLarge`, for a body or callbacks that would fill the record.
 pub(crate) fn header_fields(message: &Message, size: usize) -> Result<Vec<(Field, Attribute)>> {
-    // Beside a result or an error.
-    const ROOM: usize = 300 * 1024;
     let mut kept = message.clone();
     if let Some(fan_out) = &mut kept.fan_out {
         fan_out.members = Vec::new();
     }
     let size = i64::try_from(size).unwrap_or(i64::MAX);
     let kept = kept.encode()?;
-    if kept.len() > ROOM {
+    if kept.len() > RECORDED {
         let bytes = kept.len();
         let what = format!(
-            "what follows the group has {bytes} bytes; a record holds {ROOM}: give its tasks references \
+            "what follows the group has {bytes} bytes; a record holds {RECORDED}: give its tasks references \
              in place of the data"
         );
         return Err(Error::new(ErrorKind::TooLarge, what));

@@ -31,6 +31,8 @@ pub(crate) struct Launch {
     /// The steps that follow it, as JSON.
     pub(crate) rest: Vec<Value>,
     pub(crate) member: Option<Member>,
+    /// Whether it follows a group, whose copies and looks may send it again for two weeks.
+    pub(crate) guarded: bool,
     pub(crate) origin: Origin,
 }
 
@@ -75,6 +77,7 @@ impl Launch {
             input: Input::None,
             rest: Vec::new(),
             member: None,
+            guarded: false,
             origin,
         }
     }
@@ -93,6 +96,7 @@ impl App {
             input,
             rest,
             member,
+            guarded,
             origin,
         } = launch;
         let ports = self.ports();
@@ -125,6 +129,7 @@ impl App {
         }
         message.chain.extend(rest);
         message.member = member;
+        message.guarded = guarded;
         message.root_id = message.root_id.take().or(origin.root_id);
         message.parent_id = message.parent_id.take().or(origin.parent_id);
         message.trace = message.trace.take().or(origin.trace);

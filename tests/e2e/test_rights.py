@@ -58,6 +58,8 @@ UNUSED = {
         ("dynamodb:BatchGetItem", "ResultsTable"): "the last member of a group is given up",
         ("dynamodb:BatchGetItem", "StateTable"): "the last member of a group is given up",
         ("dynamodb:UpdateItem", "StateTable"): "a member of a group is given up",
+        ("dynamodb:PartiQLInsert", "StateTable"): "the message of a task that was replaced is given up",
+        ("dynamodb:PutItem", "StateTable"): "the message of a task that was replaced is given up",
     },
 }
 

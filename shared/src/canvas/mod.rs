@@ -12,7 +12,7 @@ mod map;
 mod typed;
 mod wire;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde_json::Value;
 
@@ -308,6 +308,9 @@ impl Canvas {
     pub(crate) fn ids(&self) -> Vec<(String, String)> {
         let mut ids = Vec::new();
         self.collect_ids(&mut ids);
+        // Whoever chose one id for two steps is told of the second by its being the first.
+        let mut seen = BTreeSet::new();
+        ids.retain(|(id, _)| seen.insert(id.clone()));
         ids
     }
 

@@ -27,6 +27,21 @@ const KINDS: [&str; 4] = ["task", "chain", "group", "chord"];
 const HEADER_LINK: &str = "header_link";
 const HEADER_LINK_ERROR: &str = "header_link_error";
 
+/// Fields that say of a message what it is in the midst of.
+const WRITTEN: [&str; 11] = [
+    "attempt",
+    "check",
+    "generation",
+    "group_id",
+    "guarded",
+    "hops",
+    "member",
+    "part",
+    "payload",
+    "results_of",
+    "retries",
+];
+
 /// Reads a composition. `of` says in errors whose it is: "step 2 of the chain".
 ///
 /// # Errors
@@ -82,6 +97,9 @@ pub(crate) fn read_map(map: Map<String, Value>, of: &str) -> Result<Canvas> {
             };
             let fails = fields.fails()?;
             let group_id = fields.text("group_id")?;
+            if group_id.as_ref().is_some_and(|id| !id::is_valid(id)) {
+                return Err(fields.wrong("group_id", id::RULE));
+            }
             let mut group = Group {
                 id: group_id,
                 members,
@@ -177,6 +195,17 @@ fn read_call(mut fields: Fields, of: &str) -> Result<Canvas> {
     call.link = callbacks(&mut fields, "link", of)?;
     call.link_error = callbacks(&mut fields, "link_error", of)?;
     call.extra = fields.rest();
+    if let Some(name) = WRITTEN
+        .into_iter()
+        .find(|name| call.extra.contains_key(*name))
+    {
+        return Err(Error::new(
+            ErrorKind::Decode,
+            format!(
+                "{of} has a field `{name}`, which a step can't have: workers write it, into messages"
+            ),
+        ));
+    }
     Ok(call.into())
 }
 

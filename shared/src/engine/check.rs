@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use serde_json::Value;
 
 use crate::canvas::{self, Canvas, Fails, GROUP};
@@ -24,6 +23,7 @@ use crate::time::Timestamp;
 use crate::watch::{self, BLIND_PATIENCE, GONE, LONGEST, PATIENCE};
 use crate::worker::Disposition;
 
+use super::coalesce::all;
 use super::follow::Ending;
 use super::group::place_in;
 use super::stand::{Items, Stand, stand, stand_of};
@@ -208,7 +208,7 @@ impl Batch<'_> {
             let lost = lost
                 .iter()
                 .map(|(member, since)| self.give_up(header, member, *since));
-            try_join_all(lost).await?;
+            all(lost).await?;
         }
         Ok(())
     }
@@ -222,7 +222,7 @@ impl Batch<'_> {
             let place = place_in(&header.message, index, header.size);
             self.count_up(Some((place, failed))).await
         });
-        try_join_all(counted).await.map(drop)
+        all(counted).await.map(drop)
     }
 
     /// The records under these ids, as far as there are any.

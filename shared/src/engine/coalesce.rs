@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::{Notify, oneshot};
 
 use crate::batches;
@@ -41,6 +42,13 @@ impl<I, O> Pending<I, O> {
         let mut pending = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *pending).into_iter().unzip()
     }
+}
+
+/// All of them, and then the first error: one that is dropped half way may be the one that others wait for.
+pub(super) async fn all<T>(
+    futures: impl IntoIterator<Item = impl Future<Output = Result<T>>>,
+) -> Result<Vec<T>> {
+    join_all(futures).await.into_iter().collect()
 }
 
 pub(super) fn hand_out<O>(waiting: Vec<oneshot::Sender<O>>, answers: impl IntoIterator<Item = O>) {

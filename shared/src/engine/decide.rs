@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::error::ErrorKind;
 use crate::failure::{Class, Failure, Named, Panicked, Replaced, TaskError};
 use crate::message::Message;
 use crate::time::Timestamp;
@@ -86,6 +87,9 @@ impl Batch<'_> {
         if let Some(Replaced(by)) = error.downcast_ref::<Replaced>() {
             return match known.job.message.standing_for(by.clone()) {
                 Ok(message) => Verdict::Replaced(Box::new(message)),
+                Err(error) if error.kind() == ErrorKind::TooLarge => {
+                    Verdict::named(known, "TooLarge", error.to_string(), now, true)
+                }
                 Err(error) => Verdict::named(known, "Encode", error.to_string(), now, false),
             };
         }

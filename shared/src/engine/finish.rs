@@ -108,7 +108,7 @@ impl Batch<'_> {
                 ..
             }
         );
-        let expires = kept_for(&job.message.id, dead, expires);
+        let expires = kept_for(&job.message.id, dead || job.message.guarded, expires);
         let mut runs = claimed.attempts;
         if let Some(run) = runs.last_mut() {
             run.end = Some(now);

@@ -3,7 +3,6 @@
 //! The message is the outbox: it is acknowledged when all of this is done, and if it comes again it is done
 //! again. Everything sent has a derived id, everything counted is a set, so twice is as good as once.
 
-use futures_util::future::try_join_all;
 use serde_json::{Value, json};
 
 use crate::canvas::{self, Canvas, Input};
@@ -16,6 +15,7 @@ use crate::ports::{Item, Key, Op, When, Write};
 use crate::record::{State, failure, field, status};
 
 use super::Batch;
+use super::coalesce::all;
 use super::standing::kept_for;
 
 /// How a task or a group ended.
@@ -127,7 +127,8 @@ impl Batch<'_> {
         match ending {
             Ending::Success(output) => self.go_on(message, output.into_input()?).await,
             Ending::Failure(failure) => {
-                self.errbacks(message, &message.link_error, &failure)
+                let whose = (message.id.as_str(), message.task.as_str());
+                self.errbacks(message, whose, &message.link_error, &failure)
                     .await?;
                 self.end_here(message, State::Failure, &failure).await
             }
@@ -147,7 +148,7 @@ impl Batch<'_> {
             };
             self.launch(message, callback, launch)
         });
-        try_join_all(callbacks).await?;
+        all(callbacks).await?;
         let Some((next, rest)) = message.next() else {
             return Ok(message.member.clone().map(|member| (member, false)));
         };
@@ -157,6 +158,7 @@ impl Batch<'_> {
             input: result.clone(),
             rest: rest.to_vec(),
             member: message.member.clone(),
+            guarded: message.fan_out.is_some(),
             origin: Origin::after(message),
         })
         .await
@@ -176,9 +178,9 @@ impl Batch<'_> {
         let (rest, member) = (launch.rest.clone(), launch.member.clone());
         let error = match self.worker.app().launch(launch) {
             Ok(ready) => {
-                let all = std::iter::once(ready.outgoing).chain(ready.more);
-                let sent = all.map(|outgoing| self.outbox.send(&ready.queue, outgoing));
-                match try_join_all(sent).await {
+                let messages = std::iter::once(ready.outgoing).chain(ready.more);
+                let sent = messages.map(|outgoing| self.outbox.send(&ready.queue, outgoing));
+                match all(sent).await {
                     Ok(_) => return Ok(None),
                     Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => error,
@@ -212,24 +214,26 @@ impl Batch<'_> {
         self.record_unsent(message, step, State::Failure, failure)
             .await?;
         let errbacks = canvas::write_all(step.errbacks().into_iter().cloned())?;
-        self.errbacks(message, &errbacks, failure).await?;
+        let whose = (step.first_id().map_or("", String::as_str), step.name());
+        self.errbacks(message, whose, &errbacks, failure).await?;
         self.end_here(message, State::Failure, failure).await
     }
 
-    /// Sends errbacks, with the failure and whose it is.
+    /// Sends errbacks, with the failure and whose it is: an id and a task's name.
     pub(super) async fn errbacks(
         &self,
         message: &Message,
+        (failed, task): (&str, &str),
         errbacks: &[Value],
         failure: &Failure,
     ) -> Result<()> {
         let mut what = json!(failure);
         if let Value::Object(map) = &mut what {
-            map.insert("task_id".to_owned(), message.id.as_str().into());
-            map.insert("task".to_owned(), message.task.as_str().into());
+            map.insert("task_id".to_owned(), failed.into());
+            map.insert("task".to_owned(), task.into());
         }
         let sent = errbacks.iter().enumerate().map(|(place, errback)| {
-            let id = id::derived(&[&message.id, "link_error", &place.to_string()]);
+            let id = id::derived(&[failed, "link_error", &place.to_string()]);
             let launch = |canvas| Launch {
                 id: Some(id),
                 input: Input::Value(what.clone()),
@@ -238,7 +242,7 @@ impl Batch<'_> {
             self.launch(message, errback, launch)
         });
         // An errback that can't be sent fails like any other task, and without errbacks of its own.
-        try_join_all(sent).await.map(drop)
+        all(sent).await.map(drop)
     }
 
     /// What would have followed never runs: it gets its final state, so that nobody waits for it.
@@ -250,7 +254,8 @@ impl Batch<'_> {
             self.record_unsent(message, &body, state, failure).await?;
             if state == State::Failure {
                 let errbacks = canvas::write_all(body.errbacks().into_iter().cloned())?;
-                self.errbacks(message, &errbacks, failure).await?;
+                let whose = (body.first_id().map_or("", String::as_str), body.name());
+                self.errbacks(message, whose, &errbacks, failure).await?;
             }
         }
         for step in &message.chain {

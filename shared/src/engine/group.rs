@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use serde_json::Value;
 
 use crate::app::GUARD_FOR;
@@ -17,7 +17,7 @@ use crate::record::{self, State, field};
 use crate::watch;
 use crate::worker::Disposition;
 
-use super::coalesce::{hand_out, unanswered};
+use super::coalesce::{all, hand_out, unanswered};
 use super::follow::{Ending, Output, Up};
 use super::standing::{kept_for, unleased};
 use super::{Batch, Job};
@@ -41,6 +41,13 @@ impl Batch<'_> {
         if fan_out.part.is_none_or(|part| !part.kept) {
             // Before all: whoever dies after this has left a group that is looked after.
             self.watch(message).await?;
+        }
+        if fan_out.first() > 0
+            && let Some(group) = self.worker.app().group(&message.id).await?
+            && Ending::of(&message.id, &group.item).is_some()
+        {
+            // It was revoked or given up, or has failed at once.
+            return Ok(Disposition::Done);
         }
         // What begins with the first member begins the group.
         if fan_out.first() == 0
@@ -120,7 +127,7 @@ impl Batch<'_> {
         let mut parts = job.message.split_by_count(PART).into_iter();
         let first = parts.next();
         let sent = parts.map(|part| self.send_part(job, part));
-        try_join_all(sent).await?;
+        all(sent).await?;
         match first {
             Some(first) => self.send_members(&first).await,
             None => Ok(()),
@@ -147,7 +154,7 @@ impl Batch<'_> {
             let place = place_in(message, first + count_of(place), size);
             self.send_member(message, member, place)
         });
-        try_join_all(sent).await.map(drop)
+        all(sent).await.map(drop)
     }
 
     /// Sends what starts a member of a group.

@@ -1,7 +1,5 @@
 //! What a look at a group does about members that are lost: they are sent again, or given up.
 
-use futures_util::future::try_join_all;
-
 use crate::canvas;
 use crate::error::Result;
 use crate::failure::Failure;
@@ -13,6 +11,7 @@ use crate::time::Timestamp;
 use crate::watch::LONGEST;
 
 use super::check::Missing;
+use super::coalesce::all;
 use super::group::{PART, place_in};
 use super::stand::{Items, Stand, stand_of};
 use super::standing::kept_for;
@@ -46,7 +45,7 @@ impl Batch<'_> {
         {
             let Some(first) = run.first().filter(|_| run.len() >= RUN) else {
                 let sent = run.iter().map(|member| self.send_one_again(header, member));
-                try_join_all(sent).await?;
+                all(sent).await?;
                 continue;
             };
             let part = Part {
@@ -124,7 +123,9 @@ impl Batch<'_> {
             of_member.id = id;
             canvas.name().clone_into(&mut of_member.task);
             let errbacks = canvas::write_all(canvas.errbacks().into_iter().cloned())?;
-            self.errbacks(&of_member, &errbacks, &failure).await?;
+            let whose = (of_member.id.as_str(), of_member.task.as_str());
+            self.errbacks(&of_member, whose, &errbacks, &failure)
+                .await?;
         }
         let place = place_in(message, member.index, size);
         self.count_up(Some((place, true))).await

@@ -223,7 +223,7 @@ impl Batch<'_> {
         let now = self.now();
         let expires = self.worker.app().config().result_expires;
         let dead = DEAD.contains(&failure.kind.as_str());
-        let expires = kept_for(&job.message.id, dead, expires);
+        let expires = kept_for(&job.message.id, dead || job.message.guarded, expires);
         let mut changes = vec![
             Change::Set(field::TASK.into(), job.message.task.as_str().into()),
             Change::Set(field::OWNER.into(), job.owner.as_str().into()),
@@ -271,9 +271,9 @@ impl Batch<'_> {
 /// How long a final record is kept. An id that somebody made up may come again in another message, and a dead
 /// letter may be redriven: their records are there for two weeks at least. Any message may come again for a
 /// while after its end was recorded: a day is the least.
-pub(super) fn kept_for(id: &str, dead_letter: bool, result_expires: Duration) -> Duration {
+pub(super) fn kept_for(id: &str, guarded: bool, result_expires: Duration) -> Duration {
     const LEAST: Duration = Duration::from_secs(86_400);
-    match is_random(id) && !dead_letter {
+    match is_random(id) && !guarded {
         true => result_expires.max(LEAST),
         false => result_expires.max(GUARD_FOR),
     }

@@ -176,7 +176,14 @@ impl Message {
             part: None,
             check: None,
         }));
-        message.encode()?;
+        let bytes = message.encode()?.len();
+        if bytes > RECORDED {
+            let what = format!(
+                "what is to stand for the task has {bytes} bytes; a record holds {RECORDED}: give its tasks \
+                 references in place of the data"
+            );
+            return Err(Error::new(ErrorKind::TooLarge, what));
+        }
         Ok(message)
     }
 
@@ -238,6 +245,8 @@ impl Message {
     }
 }
 
+/// How many bytes of a message have room in a record, beside a result or an error.
+pub(crate) const RECORDED: usize = 300 * 1024;
 /// What the fields of a part may add to a message.
 const ROOM: usize = 1024;
 

@@ -22,6 +22,7 @@ use crate::task::QUOTED;
 use crate::time::Timestamp;
 use crate::{id, json};
 
+pub(crate) use fan_out::RECORDED;
 pub(crate) use fields::Fields;
 
 /// The version this library writes.
@@ -80,6 +81,8 @@ pub struct Message {
     pub(crate) member: Option<Member>,
     /// The group whose results are its first argument.
     pub(crate) results_of: Option<String>,
+    /// Whether it may come again for as long as its group is looked after, and so must its record be there.
+    pub(crate) guarded: bool,
     /// In the message of a group: what it is to send.
     pub(crate) fan_out: Option<Box<FanOut>>,
     /// What this version doesn't know, kept.
@@ -159,6 +162,7 @@ impl Message {
             link_error: Vec::new(),
             member: None,
             results_of: None,
+            guarded: false,
             fan_out: None,
             extra: Map::new(),
         }
@@ -265,6 +269,7 @@ impl Message {
             link_error: fields.steps("link_error")?,
             member: fields.member()?,
             results_of: fields.text("results_of")?,
+            guarded: fields.flag("guarded")?.unwrap_or(false),
             fan_out,
             extra: fields.rest(),
             id,
@@ -279,7 +284,8 @@ impl Message {
         sent_at: Timestamp,
     ) -> Result<Self> {
         let mut canvas = canvas::read_map(map, "the message")?;
-        canvas.identify(message_id);
+        let id = canvas.id().cloned();
+        canvas.identify(id.as_deref().unwrap_or(message_id));
         Ok(canvas.start(sent_at)?.message)
     }
 
@@ -368,6 +374,7 @@ impl Message {
             link_error,
             member,
             results_of,
+            guarded,
             fan_out,
             extra,
         } = self;
@@ -412,6 +419,7 @@ impl Message {
         put("link_error", list(link_error));
         put("member", member.as_ref().map(Member::to_json));
         put("results_of", results_of.as_deref().map(Value::from));
+        put("guarded", guarded.then(|| true.into()));
         if let Some(fan_out) = fan_out {
             map.insert("group_id".to_owned(), id.as_str().into());
             fan_out.write(&mut map);

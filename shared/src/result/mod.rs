@@ -153,7 +153,8 @@ impl<T> AsyncResult<T> {
     }
 
     /// Deletes the record, once the result has been used. A task that isn't final keeps its record,
-    /// which guards it against running twice.
+    /// which guards it against running twice; one that another task or a group has sent keeps what says that
+    /// it has ended, and nothing else.
     ///
     /// # Errors
     /// `Conflict`, if the task isn't final.

@@ -491,6 +491,38 @@ async fn a_copy_of_what_was_replaced_makes_its_sends_good() {
     assert_eq!(record.attempts.len(), 1);
 }
 
+/// What follows a group may be sent again by whoever looks after it, for as long as its record says so.
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_group_is_guarded_by_its_record() {
+    let (world, _) = world();
+    let members = json!([call("add", json!([1, 1])), call("add", json!([2, 2]))]);
+    let id = world
+        .run(json!({ "chord": members, "body": call("xsum", json!([])) }))
+        .await
+        .id;
+    let ttl = world.item(&id)["ttl"].as_number().unwrap();
+    let days = (ttl - world.app().now().as_secs()) / 86_400;
+    assert!(days >= 13, "{days}");
+    let handle = world.app().result_of::<i64>(&id);
+    handle.forget().await.unwrap();
+    let record = handle.record().await.unwrap();
+    assert_eq!((record.status, record.result), (State::Success, None));
+    assert!(record.attempts.is_empty());
+}
+
+/// Each list of errbacks has its own; whoever is told is told whose failure it is.
+#[tokio::test(start_paused = true)]
+async fn errbacks_of_a_header_and_of_its_body_are_different_tasks() {
+    let (world, told) = world();
+    let chord = json!({
+        "chord": [call("fail", json!(["no luck"]))],
+        "body": { "task": "xsum", "link_error": call("tell", json!([])) },
+        "header_link_error": call("tell", json!([])),
+    });
+    world.run(chord).await;
+    assert_eq!(told.all().len(), 2, "{:?}", told.all());
+}
+
 /// The counting is a tenth of a write for each member, when they come in batches of ten.
 #[tokio::test(start_paused = true)]
 async fn a_member_costs_two_write_units_and_a_little() {
