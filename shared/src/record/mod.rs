@@ -4,15 +4,18 @@
 //! a result is JSON text. An absent record is a task in state PENDING. A record past its `ttl` is an
 //! absent one, whether or not DynamoDB has removed it yet.
 
-use std::time::Duration;
+mod anew;
+mod state;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::engine::{Branch, reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
-use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, Ports, Store, When, Write};
+use crate::ports::{Attribute, Field, Item};
 use crate::time::Timestamp;
+
+pub(crate) use anew::{anew, insist, write};
+pub use state::State;
 
 /// Attribute names of the results table.
 pub(crate) mod field {
@@ -40,104 +43,6 @@ pub(crate) mod field {
     pub(crate) const STATUS: &str = "status";
     pub(crate) const TASK: &str = "task";
     pub(crate) const TTL: &str = "ttl";
-}
-
-/// Where a task stands. Celery's words, with IGNORED for its `Ignore`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-#[non_exhaustive]
-pub enum State {
-    /// Not started, or unknown: there is no record.
-    Pending,
-    /// Running, until its lease ends.
-    Started,
-    /// Failed or snoozed, and due again.
-    Retry,
-    /// Done, with a result.
-    Success,
-    /// Failed for good.
-    Failure,
-    /// Revoked or expired before it started.
-    Revoked,
-    /// Done; the task asked for no outcome to be kept.
-    Ignored,
-}
-
-impl State {
-    /// All of them, in the order a task may pass them.
-    pub const ALL: &[State] = &[
-        State::Pending,
-        State::Started,
-        State::Retry,
-        State::Success,
-        State::Failure,
-        State::Revoked,
-        State::Ignored,
-    ];
-
-    /// The state as Celery and the table write it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            State::Pending => "PENDING",
-            State::Started => "STARTED",
-            State::Retry => "RETRY",
-            State::Success => "SUCCESS",
-            State::Failure => "FAILURE",
-            State::Revoked => "REVOKED",
-            State::Ignored => "IGNORED",
-        }
-    }
-
-    /// Whether nothing more will happen.
-    pub fn is_final(self) -> bool {
-        matches!(
-            self,
-            State::Success | State::Failure | State::Revoked | State::Ignored
-        )
-    }
-
-    /// The steps a record may take, as [lifecycle](crate::guide::lifecycle) draws them. From a state
-    /// to itself counts only where it is listed: another claim of a task whose process died.
-    pub const STEPS: [(State, State); 13] = [
-        (State::Pending, State::Started),
-        (State::Pending, State::Failure),
-        (State::Pending, State::Revoked),
-        (State::Started, State::Started),
-        (State::Started, State::Retry),
-        (State::Started, State::Success),
-        (State::Started, State::Failure),
-        (State::Started, State::Ignored),
-        // Given up without another run: its process died, and meanwhile it expired.
-        (State::Started, State::Revoked),
-        (State::Retry, State::Started),
-        (State::Retry, State::Failure),
-        (State::Retry, State::Revoked),
-        // By hand only: a new generation.
-        (State::Failure, State::Retry),
-    ];
-
-    /// Whether a record may go from this state to that in one step. A task marked
-    /// [`idempotent`](crate::Options::idempotent) may leave out STARTED; that is two steps.
-    pub fn can_become(self, next: State) -> bool {
-        Self::STEPS.contains(&(self, next))
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        let mut all = Self::ALL.iter().copied();
-        all.find(|state| state.as_str() == text)
-    }
-}
-
-impl std::fmt::Display for State {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl From<State> for Attribute {
-    fn from(state: State) -> Self {
-        state.as_str().into()
-    }
 }
 
 /// What is known of a task: its record, read.
@@ -322,87 +227,6 @@ pub(crate) fn is_expired(item: &Item, now: Timestamp) -> bool {
         .is_some_and(|ttl| ttl <= now.as_secs())
 }
 
-/// Writes again what failed for a passing reason, until the instant given.
-pub(crate) async fn insist(
-    ports: &Ports,
-    write: &Write,
-    first: Result<Outcome>,
-    until: Timestamp,
-) -> Result<Outcome> {
-    const LAST_CALL: Duration = Duration::from_millis(200);
-    let mut pause = Duration::from_millis(25);
-    let mut outcome = first;
-    while let Err(error) = &outcome
-        && error.is_retryable()
-        && ports.clock.now() + pause + LAST_CALL < until
-    {
-        tracing::warn!(%error, key = ?write.key, "could not be written; trying again");
-        ports.clock.sleep(pause).await;
-        pause = (pause * 2).min(Duration::from_secs(1));
-        outcome = ports.store.write(write.clone()).await;
-    }
-    outcome
-}
-
-/// Writes to a task's record; one past its `ttl` that is still there counts as absent, so that nothing of
-/// an earlier life stands in the way or is left in what is written. What wants a record to be there is refused
-/// then.
-pub(crate) async fn write(store: &dyn Store, write: Write, now: Timestamp) -> Result<Outcome> {
-    let outcome = store.write(write.clone()).await?;
-    match &outcome {
-        Outcome::Refused(Some(old)) if is_expired(old, now) && without_item(&write.when) => {
-            match store.write(anew(write, now)).await? {
-                Outcome::Applied(_) => {
-                    reached(Branch::ReplacesExpired);
-                    Ok(Outcome::Applied(None))
-                }
-                refused => Ok(refused),
-            }
-        }
-        _ => Ok(outcome),
-    }
-}
-
-/// Whether the condition holds where there is no item.
-fn without_item(when: &When) -> bool {
-    match when {
-        When::Always | When::Absent => true,
-        When::Not(when) => !without_item(when),
-        When::All(all) => all.iter().all(without_item),
-        When::Any(any) => any.iter().any(without_item),
-        When::Present
-        | When::Has(_)
-        | When::Eq(..)
-        | When::Below(..)
-        | When::AtMost(..)
-        | When::Contains(..) => false,
-    }
-}
-
-/// The write as on an absent item, in place of one past its `ttl`.
-pub(crate) fn anew(write: Write, now: Timestamp) -> Write {
-    let op = match write.op {
-        Op::Update(changes) => Op::Put(changes.into_iter().filter_map(first).collect()),
-        op => op,
-    };
-    Write {
-        op,
-        when: When::AtMost(field::TTL.into(), now.as_secs().into()),
-        ..write
-    }
-}
-
-/// What a change leaves where nothing was.
-fn first(change: Change) -> Option<(Field, Attribute)> {
-    match change {
-        Change::Set(name, value) => Some((name, value)),
-        Change::Add(name, number) => Some((name, number.into())),
-        Change::AddToSet(name, numbers) => Some((name, Attribute::NumberSet(numbers))),
-        Change::Append(name, list) => Some((name, Attribute::List(list))),
-        Change::Remove(_) => None,
-    }
-}
-
 /// The state an item records.
 pub(crate) fn status(item: &Item) -> Option<State> {
     item.get(field::STATUS)
@@ -581,7 +405,7 @@ mod tests {
 
     #[test]
     fn the_diagram_draws_every_step() {
-        let drawn: Vec<&str> = include_str!("../docs/lifecycle.md")
+        let drawn: Vec<&str> = include_str!("../../docs/lifecycle.md")
             .lines()
             .filter_map(|line| line.trim().split_once(": "))
             .map(|(step, _)| step)
