@@ -1,11 +1,12 @@
 //! Queues, workers, beat and HTTP API, started and stopped together.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use sedano::memory::Memory;
+use sedano::memory::{Memory, TokioClock};
 use sedano::ports::{Depth, QueueName};
-use sedano::{App, Config, Result};
+use sedano::{App, Config, OsEntropy, Result};
 use tokio::task::JoinHandle;
 
 use crate::server;
@@ -53,14 +54,22 @@ impl Stack {
     /// # Errors
     /// `Unavailable`, if the port can't be listened on, naming it; `Config`, if a task or a schedule
     /// contradicts itself.
+    pub async fn start(settings: &Settings) -> Result<Self> {
+        Self::start_in(settings, TokioClock::system()).await
+    }
+
+    /// [`start`](Self::start) in the time of this clock: the sample schedule follows it, too.
+    ///
+    /// # Errors
+    /// As `start`.
     #[expect(
         clippy::disallowed_methods,
         reason = "one process stands for functions that run side by side"
     )]
-    pub async fn start(settings: &Settings) -> Result<Self> {
+    pub async fn start_in(settings: &Settings, clock: TokioClock) -> Result<Self> {
         let mut config = Config::memory();
         config.visibility_timeout = Some(VISIBILITY);
-        let memory = Memory::new(&config);
+        let memory = Memory::with(&config, Arc::new(clock), Arc::new(OsEntropy));
         let app = memory.app().tasks(sedano_tasks::all());
         let schedule = sedano_tasks::schedule();
         schedule.check(&app)?;
