@@ -41,6 +41,8 @@ pub struct Context {
     children: Mutex<BTreeMap<String, u32>>,
     /// The first of what was sent.
     sent: Mutex<Vec<String>>,
+    /// The members it adds to its group, as JSON.
+    added: Mutex<Vec<Value>>,
     checkpoints: Arc<Checkpoints>,
     derives_children: bool,
 }
@@ -63,6 +65,7 @@ impl Context {
             soft_deadline,
             children: Mutex::default(),
             sent: Mutex::default(),
+            added: Mutex::default(),
             checkpoints: Arc::default(),
             derives_children: true,
         }
@@ -290,6 +293,64 @@ impl Context {
     /// ```
     pub fn replace<Out>(&self, by: impl Into<Signature<(), Out>>) -> TaskError {
         TaskError::replaced(by.into().into_canvas())
+    }
+
+    /// Adds a member to the group or chord that this task is a member of: its body waits for that one, too, and is
+    /// given its result behind this task's own. What has been added is sent when this run has succeeded; a run that
+    /// fails, is retried or dies adds nothing. Celery's `add_to_chord`.
+    ///
+    /// ```
+    /// use sedano::{Context, TaskError, task};
+    ///
+    /// # async fn links_of(url: &str) -> Vec<String> { Vec::new() }
+    /// /// A member of a chord whose body gets the numbers of all pages, however many turn up.
+    /// #[task]
+    /// async fn crawl(#[ctx] ctx: &Context, url: String) -> Result<usize, TaskError> {
+    ///     let links = links_of(&url).await;
+    ///     for link in &links {
+    ///         ctx.add_to_chord(crawl::s(link.clone()))?;
+    ///     }
+    ///     Ok(links.len())
+    /// }
+    /// ```
+    ///
+    /// What is added yields what the group's other members do: the compiler can't see that, and where it is wrong the
+    /// body fails with a type error. What one run adds has some 300 KB; it may add more by adding a member that does.
+    ///
+    /// # Errors
+    /// Permanent: a task that is no member of a group; one that something in its member follows, or that stands for
+    /// a task which was replaced; what [`App::send`] would refuse.
+    pub fn add_to_chord<Out>(
+        &self,
+        member: impl Into<Signature<(), Out>>,
+    ) -> Result<(), TaskError> {
+        let refused = |why: &str| {
+            let task = self.task();
+            TaskError::permanent(format!("`{task}` can't add members to a chord: {why}"))
+        };
+        let Some(place) = &self.message.member else {
+            return Err(refused("it is no member of one"));
+        };
+        if !self.message.chain.is_empty() {
+            return Err(refused(
+                "it isn't the last step of its member; let that one add them",
+            ));
+        }
+        if place.stands {
+            return Err(refused("it stands for a task that was replaced"));
+        }
+        let mut canvas = member.into().into_canvas();
+        canvas.settle(self.app.registered());
+        self.app.check(&mut canvas).map_err(TaskError::permanent)?;
+        let member = canvas::write(canvas).map_err(TaskError::permanent)?;
+        let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);
+        added.push(member);
+        Ok(())
+    }
+
+    /// The members it adds to its group.
+    pub(crate) fn added(&self) -> Vec<Value> {
+        std::mem::take(&mut *self.added.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The ids of what was sent.

@@ -145,6 +145,11 @@ pub(crate) fn member_id(group: &str, index: u32) -> String {
     id::derived(&[group, "member", &index.to_string()])
 }
 
+/// The id of the group of what a member adds to its own.
+pub(crate) fn added_id(member: &str) -> String {
+    id::derived(&[member, "added"])
+}
+
 /// What the record of a group says beyond a task's.
 pub(crate) struct Header {
     pub(crate) item: Item,
@@ -240,37 +245,86 @@ impl App {
     ///
     /// # Errors
     /// As the store says; `NotFound` for a result that isn't there any more.
-    pub(crate) fn results<'a>(&'a self, header: &'a Header) -> BoxFuture<'a, Result<Value>> {
+    pub(crate) async fn results(&self, header: &Header) -> Result<Value> {
+        let results = self.results_up_to(usize::MAX, header).await?;
+        Ok(results.unwrap_or_default())
+    }
+
+    /// The same; none, if there are more than so many in it or in a group in it.
+    pub(crate) fn results_up_to<'a>(
+        &'a self,
+        most: usize,
+        header: &'a Header,
+    ) -> BoxFuture<'a, Result<Option<Value>>> {
+        Box::pin(async move {
+            let fan_out = header.message.fan_out.as_ref();
+            let fails = fan_out.map(|fan_out| fan_out.fails).unwrap_or_default();
+            let mut all = Vec::new();
+            let fits = self.gather(header, fails, most, &mut all).await?;
+            Ok(fits.then(|| match fails {
+                Fails::Stands => all.pop().unwrap_or_default(),
+                _ => Value::Array(all),
+            }))
+        })
+    }
+
+    /// Adds the results of a group's members to these: behind each member's those of what it has added to the
+    /// group. False, if there are more than so many.
+    fn gather<'a>(
+        &'a self,
+        header: &'a Header,
+        fails: Fails,
+        most: usize,
+        results: &'a mut Vec<Value>,
+    ) -> BoxFuture<'a, Result<bool>> {
         Box::pin(async move {
             let group = &header.message.id;
-            let fan_out = header.message.fan_out.as_ref();
-            let fails = fan_out.map(|fan_out| fan_out.fails);
-            let collects = fails == Some(Fails::Collect);
-            let mut results = Vec::new();
+            let size = usize::try_from(header.size).unwrap_or(usize::MAX);
+            if results.len().saturating_add(size) > most {
+                return Ok(false);
+            }
+            let settled = |settled: std::result::Result<Value, Failure>| match (fails, settled) {
+                (Fails::Collect, Ok(value)) => Some(json!({ "ok": value })),
+                (Fails::Collect, Err(error)) => Some(json!({ "error": error })),
+                (_, value) => value.ok(),
+            };
             for record in self.members(group, header.size).await? {
-                let value = match (record.status, &record.result) {
+                let value = match (record.status, record.result) {
                     (State::Success, None) if record.size.is_some() => {
                         let inner = self.group(&record.id).await?;
                         let inner = inner.ok_or_else(|| gone(group, &record.id))?;
-                        Ok(self.results(&inner).await?)
+                        let Some(inner) = self.results_up_to(most, &inner).await? else {
+                            return Ok(false);
+                        };
+                        settled(Ok(inner))
                     }
                     (State::Success | State::Ignored, result) => {
-                        Ok(result.clone().unwrap_or_default())
+                        settled(Ok(result.unwrap_or_default()))
                     }
-                    (State::Failure | State::Revoked, _) => Err(record.error.as_ref()),
-                    _ => return Err(gone(group, &record.id)),
+                    (State::Failure | State::Revoked, _) => {
+                        record.error.and_then(|error| settled(Err(error)))
+                    }
+                    _ => None,
                 };
-                results.push(match (collects, value) {
-                    (true, Ok(value)) => json!({ "ok": value }),
-                    (true, Err(error)) => json!({ "error": error }),
-                    (false, Ok(value)) => value,
-                    (false, Err(_)) => return Err(gone(group, &record.id)),
-                });
+                results.push(value.ok_or_else(|| gone(group, &record.id))?);
+                if !record.added {
+                    continue;
+                }
+                let added = added_id(&record.id);
+                match self.group(&added).await? {
+                    Some(header) => {
+                        if !self.gather(&header, fails, most, results).await? {
+                            return Ok(false);
+                        }
+                    }
+                    None => {
+                        let never_begun = self.record(&added).await?.error;
+                        let value = never_begun.and_then(|error| settled(Err(error)));
+                        results.push(value.ok_or_else(|| gone(group, &added))?);
+                    }
+                }
             }
-            Ok(match fails {
-                Some(Fails::Stands) => results.pop().unwrap_or_default(),
-                _ => Value::Array(results),
-            })
+            Ok(true)
         })
     }
 
@@ -297,10 +351,13 @@ fn gone(group: &str, member: &str) -> Error {
     Error::new(ErrorKind::NotFound, what)
 }
 
+/// The error of a group that failed, as Celery calls it.
+pub(crate) const CHORD_ERROR: &str = "ChordError";
+
 /// Celery's words for a group that failed by one of its members.
 pub(crate) fn chord_error(member: &str, error: &Failure, at: Timestamp) -> Failure {
     Failure {
-        kind: "ChordError".to_owned(),
+        kind: CHORD_ERROR.to_owned(),
         message: format!(
             "Dependency {member} raised {}({:?})",
             error.kind, error.message

@@ -171,7 +171,7 @@ impl App {
     }
 
     /// Whether each of its calls can be sent.
-    fn check(&self, canvas: &mut Canvas) -> Result<()> {
+    pub(crate) fn check(&self, canvas: &mut Canvas) -> Result<()> {
         let mut wrong = None;
         canvas.every_call(&mut |call| {
             if wrong.is_none() {

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::canvas::{self, Canvas, Fails, GROUP};
 use crate::error::Result;
-use crate::group::{Block, Header, blocks, member_id};
+use crate::group::{Block, Header, added_id, blocks, member_id};
 use crate::id;
 use crate::message::Message;
 use crate::ports::{Key, QueueName};
@@ -34,6 +34,8 @@ pub(super) struct Missing {
     pub(super) index: u32,
     /// What it is, if that was kept.
     pub(super) kept: Option<(Value, Canvas)>,
+    /// Whether it has ended but for what it has added to the group.
+    pub(super) has_added: bool,
     stand: Stand,
 }
 
@@ -161,8 +163,20 @@ impl Batch<'_> {
         }
         let ids: Vec<String> = missing.iter().map(|index| member_id(id, *index)).collect();
         let mut items = self.items(ids).await?;
+        // Members that have added others wait for these.
+        let grown = items
+            .iter()
+            .filter(|(_, item)| item.contains_key(field::ADDED));
+        let added = grown.map(|(id, _)| added_id(id)).collect();
+        items.extend(self.items(added).await?);
         let ended = missing.iter().filter_map(|index| {
-            let state = status(items.get(&member_id(id, *index))?)?;
+            let member = member_id(id, *index);
+            let item = items.get(&member)?;
+            let item = match item.contains_key(field::ADDED) {
+                true => items.get(&added_id(&member))?,
+                false => item,
+            };
+            let state = status(item)?;
             let has_failed = matches!(state, State::Failure | State::Revoked);
             state.is_final().then_some((*index, has_failed))
         });
@@ -281,12 +295,23 @@ impl Batch<'_> {
                     None => Stand::Quiet(since),
                 },
             };
-            // Its steps have ended, and it hasn't: the last of them was followed by nothing.
+            // Its steps have ended, and it hasn't: the last of them was followed by nothing, or it waits for
+            // what that has added, a group which is watched itself.
+            let stand = match (stand, items.get(&added_id(&member_id(id, index)))) {
+                (Stand::Over, Some(added)) => stand_of(added, since, now),
+                (stand, _) => stand,
+            };
             let stand = match stand {
                 Stand::Over => Stand::Quiet(since),
                 stand => stand,
             };
-            Missing { index, kept, stand }
+            let own = items.get(&member_id(id, index));
+            Missing {
+                index,
+                kept,
+                has_added: own.is_some_and(|item| item.contains_key(field::ADDED)),
+                stand,
+            }
         });
         Ok(missing.collect())
     }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::app::GUARD_FOR;
 use crate::checkpoint::{self, Checkpoints};
 use crate::error::{Error, ErrorKind, Result};
@@ -51,6 +53,8 @@ pub(super) struct Claimed {
     pub(super) checkpoints: Arc<Checkpoints>,
     /// What this run has sent.
     pub(super) children: Vec<String>,
+    /// The members that this run adds to its group.
+    pub(super) added: Vec<Value>,
 }
 
 impl Claimed {
@@ -95,6 +99,7 @@ impl Batch<'_> {
                 deaths: 0,
                 checkpoints: Arc::default(),
                 children: Vec::new(),
+                added: Vec::new(),
             }));
         }
         let mine = |old: Option<&Item>| {
@@ -110,6 +115,7 @@ impl Batch<'_> {
                 deaths,
                 checkpoints,
                 children: Vec::new(),
+                added: Vec::new(),
             })
         };
         if !self.worker.keeps(Rule::ClaimBeforeRun) {
@@ -146,6 +152,7 @@ impl Batch<'_> {
             deaths: count(item, field::CRASHES).saturating_sub(1),
             checkpoints: self.checkpoints(job, Some(item)),
             children: Vec::new(),
+            added: Vec::new(),
         });
         match (
             self.standing(job, outcome),

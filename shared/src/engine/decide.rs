@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
+use crate::canvas::{Fails, word};
 use crate::error::ErrorKind;
 use crate::failure::{Class, Failure, Named, Panicked, Replaced, TaskError};
 use crate::message::Message;
@@ -12,8 +15,11 @@ use super::{Batch, Known};
 
 /// What is to be recorded and done.
 pub(super) enum Verdict {
-    /// SUCCESS, with the result as JSON unless it is ignored.
-    Success(Option<String>),
+    /// SUCCESS, with the result as JSON unless it is ignored, and with the group of what it adds to its own.
+    Success {
+        result: Option<String>,
+        added: Option<Value>,
+    },
     /// FAILURE, and a copy to the dead-letter queue if asked.
     Failure { failure: Failure, dead_letter: bool },
     /// Another run, then.
@@ -68,23 +74,48 @@ impl Verdict {
 }
 
 impl Batch<'_> {
-    pub(super) fn decide(&self, known: &Known<'_>, outcome: Outcome) -> Verdict {
+    /// What is to be recorded of a run that ended so and has added these members to its group.
+    pub(super) fn decide(&self, known: &Known<'_>, outcome: Outcome, added: Vec<Value>) -> Verdict {
         let now = self.now();
+        let group = added_group(&known.job.message, added);
         let error = match outcome {
-            Ok(_) if known.ignores_result() => return Verdict::Success(None),
-            Ok(result) if result.len() > RESULT_BYTES => {
+            Ok(_) if known.ignores_result() => {
+                return Verdict::Success {
+                    result: None,
+                    added: None,
+                };
+            }
+            Ok(result) if result.len() + bytes_of(&group) > RESULT_BYTES => {
                 let (task, bytes) = (&known.job.message.task, result.len());
+                if let Some(group) = &group {
+                    let message = format!(
+                        "{task}() returned {bytes} bytes and added members of {} bytes; a record holds \
+                         {RESULT_BYTES}: give them references in place of the data, or have one of \
+                         them add the others",
+                        group.to_string().len()
+                    );
+                    return Verdict::named(known, "TooLarge", message, now, false);
+                }
                 let message = format!(
                     "{task}() returned {bytes} bytes; a record holds {RESULT_BYTES}: \
                      store the data elsewhere and return a reference"
                 );
                 return Verdict::named(known, "ResultTooLarge", message, now, false);
             }
-            Ok(result) => return Verdict::Success(Some(result)),
+            Ok(result) => {
+                return Verdict::Success {
+                    result: Some(result),
+                    added: group,
+                };
+            }
             Err(error) => error,
         };
         let retries = known.job.message.retries;
         if let Some(Replaced(by)) = error.downcast_ref::<Replaced>() {
+            if group.is_some() {
+                let message = "a run adds members to its chord or is replaced, not both".to_owned();
+                return Verdict::named(known, "Invalid", message, now, false);
+            }
             return match known.job.message.standing_for(by.clone()) {
                 Ok(message) => Verdict::Replaced(Box::new(message)),
                 Err(error) if error.kind() == ErrorKind::TooLarge => {
@@ -138,4 +169,22 @@ impl Batch<'_> {
             .options()
             .retry_delay(known.job.message.retries, entropy)
     }
+}
+
+/// The group of what a run adds to its own.
+fn added_group(message: &Message, added: Vec<Value>) -> Option<Value> {
+    if added.is_empty() {
+        return None;
+    }
+    let mut group = json!({ "group": added });
+    if message.member.as_ref().is_some_and(|member| member.fast)
+        && let Value::Object(map) = &mut group
+    {
+        map.insert("on_failure".to_owned(), word(Fails::Fast).into());
+    }
+    Some(group)
+}
+
+fn bytes_of(group: &Option<Value>) -> usize {
+    group.as_ref().map_or(0, |group| group.to_string().len())
 }

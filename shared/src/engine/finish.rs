@@ -5,6 +5,7 @@ use serde_json::Value;
 use crate::app::whole_seconds;
 use crate::error::{Error, Result};
 use crate::failure::shortened;
+use crate::group::added_id;
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
 use crate::record::{self, State, anew, field, is_expired, kept};
@@ -30,7 +31,7 @@ impl Batch<'_> {
             // After a retry there is a record, which must not stay at RETRY.
             && job.message.attempt == 0
             && known.ignores_result()
-            && matches!(verdict, Verdict::Success(_) | Verdict::Ignored);
+            && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored);
         if unwritten {
             return Ok(Disposition::Done);
         }
@@ -142,9 +143,13 @@ impl Batch<'_> {
                 set(field::ERROR, failure.into());
                 *due_at + crate::app::GUARD_FOR
             }
-            Verdict::Success(result) => {
+            Verdict::Success { result, added } => {
                 let mut children = claimed.children;
                 children.extend(job.message.follows());
+                if let Some(added) = added {
+                    children.push(added_id(&job.message.id));
+                    set(field::ADDED, added.to_string().into());
+                }
                 if !children.is_empty() {
                     set(field::CHILDREN, list(children));
                 }
@@ -178,7 +183,7 @@ impl Batch<'_> {
         };
         set(field::TTL, ttl.as_secs().into());
         let again = job.message.attempt > 0 || job.delivery.receive_count > 1;
-        if again && matches!(verdict, Verdict::Success(_) | Verdict::Ignored) {
+        if again && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored) {
             changes.push(Change::Remove(field::ERROR.into()));
         }
         if again && !claimed.fenced && !matches!(verdict, Verdict::Retry { .. }) {
@@ -190,7 +195,9 @@ impl Batch<'_> {
         if claimed.fenced && matches!(verdict, Verdict::Replaced(_)) {
             changes.push(Change::Remove(field::LEASE_UNTIL.into()));
         }
-        if claimed.checkpoints.any() && matches!(verdict, Verdict::Success(_) | Verdict::Ignored) {
+        if claimed.checkpoints.any()
+            && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored)
+        {
             changes.push(Change::Remove(field::CHECKPOINTS.into()));
         }
         let key = Key::Result(job.message.id.clone());
@@ -272,10 +279,14 @@ impl Batch<'_> {
         let message = &job.message;
         let (task_id, task) = (&message.id, &message.task);
         match verdict {
-            Verdict::Success(result) => {
+            Verdict::Success { result, added } => {
                 tracing::debug!(task_id, task, "succeeded");
                 let result = result.map_or(Output::Value(Value::Null), Output::Text);
-                self.after(message, Ending::Success(result)).await?;
+                let ending = match added {
+                    None => Ending::Success(result),
+                    Some(added) => Ending::Grown(result, added),
+                };
+                self.after(message, ending).await?;
                 Ok(Disposition::Done)
             }
             Verdict::Ignored => {
@@ -346,7 +357,7 @@ pub(super) fn fence(job: &Job<'_>) -> When {
 impl Verdict {
     fn state(&self) -> State {
         match self {
-            Verdict::Success(_) => State::Success,
+            Verdict::Success { .. } => State::Success,
             Verdict::Failure { .. } => State::Failure,
             Verdict::Retry { .. } => State::Retry,
             Verdict::Ignored => State::Ignored,
@@ -357,7 +368,7 @@ impl Verdict {
     fn error(&self) -> Option<&crate::Failure> {
         match self {
             Verdict::Failure { failure, .. } | Verdict::Retry { failure, .. } => Some(failure),
-            Verdict::Success(_) | Verdict::Ignored | Verdict::Replaced(_) => None,
+            Verdict::Success { .. } | Verdict::Ignored | Verdict::Replaced(_) => None,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::canvas::{self, Canvas, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
+use crate::group::added_id;
 use crate::id;
 use crate::launch::{Launch, Origin};
 use crate::message::{Member, Message};
@@ -23,6 +24,8 @@ use super::standing::kept_for;
 pub(super) enum Ending {
     /// With a result.
     Success(Output),
+    /// With a result, and with a group that it adds to the one it is a member of.
+    Grown(Output, Value),
     /// For good, with its reason.
     Failure(Failure),
     /// Before it began: revoked or expired.
@@ -51,11 +54,18 @@ impl Ending {
         match status(item)? {
             State::Success => {
                 let text = item.get(field::RESULT).and_then(|text| text.as_text());
-                Some(Ending::Success(match text {
+                let output = match text {
                     Some(text) => Output::Text(text.to_owned()),
                     None if item.contains_key(field::SIZE) => Output::ResultsOf(id.to_owned()),
                     None => Output::Value(Value::Null),
-                }))
+                };
+                let added = item.get(field::ADDED).and_then(|text| text.as_text());
+                // What can't be read any more is no group, and fails as such where it is sent.
+                let added = added.map(|text| serde_json::from_str(text).unwrap_or_default());
+                Some(match added {
+                    Some(added) => Ending::Grown(output, added),
+                    None => Ending::Success(output),
+                })
             }
             State::Failure => error().map(Ending::Failure),
             State::Revoked => error().map(Ending::Revoked),
@@ -125,7 +135,15 @@ impl Batch<'_> {
     /// The same, but for its group's count.
     pub(super) async fn consequences(&self, message: &Message, ending: Ending) -> Result<Up> {
         match ending {
-            Ending::Success(output) => self.go_on(message, output.into_input()?).await,
+            Ending::Success(output) => {
+                let input = output.into_input()?;
+                self.call_back(message, &input).await?;
+                self.go_on(message, input).await
+            }
+            Ending::Grown(output, added) => {
+                self.call_back(message, &output.into_input()?).await?;
+                self.grow(message, &added).await
+            }
             Ending::Failure(failure) => {
                 let whose = (message.id.as_str(), message.task.as_str());
                 self.errbacks(message, whose, &message.link_error, &failure)
@@ -137,7 +155,7 @@ impl Batch<'_> {
         }
     }
 
-    async fn go_on(&self, message: &Message, result: Input) -> Result<Up> {
+    async fn call_back(&self, message: &Message, result: &Input) -> Result<()> {
         let callbacks = message.link.iter().enumerate().map(|(place, callback)| {
             let id = id::derived(&[&message.id, "link", &place.to_string()]);
             let input = result.clone();
@@ -148,14 +166,27 @@ impl Batch<'_> {
             };
             self.launch(message, callback, launch)
         });
-        all(callbacks).await?;
+        all(callbacks).await.map(drop)
+    }
+
+    /// Sends what the task adds to its group: it counts there as done when all of that is done.
+    async fn grow(&self, message: &Message, added: &Value) -> Result<Up> {
+        self.launch(message, added, |canvas| Launch {
+            id: Some(added_id(&message.id)),
+            member: message.member.clone(),
+            ..Launch::of(canvas, Origin::after(message))
+        })
+        .await
+    }
+
+    async fn go_on(&self, message: &Message, result: Input) -> Result<Up> {
         let Some((next, rest)) = message.next() else {
             return Ok(message.member.clone().map(|member| (member, false)));
         };
         self.launch(message, next, |canvas| Launch {
             canvas,
             id: Some(id::derived(&[&message.id, "next"])),
-            input: result.clone(),
+            input: result,
             rest: rest.to_vec(),
             member: message.member.clone(),
             guarded: message.fan_out.is_some(),

@@ -9,7 +9,9 @@ use crate::app::GUARD_FOR;
 use crate::canvas::{Fails, Input};
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
-use crate::group::{Block, Counted, Header, chord_error, header_fields, member_id};
+use crate::group::{
+    Block, CHORD_ERROR, Counted, Header, added_id, chord_error, header_fields, member_id,
+};
 use crate::launch::{Launch, Origin, outgoing};
 use crate::message::{FanOut, Member, Message};
 use crate::ports::{Attribute, Change, Key, Op, Outcome, QueueName, When, Write};
@@ -25,7 +27,7 @@ use super::{Batch, Job};
 /// How many members one delivery sends: some fifty calls, well within any invocation.
 pub(super) const PART: usize = 500;
 /// Results of so many members are read to be carried along.
-const CARRIED_MEMBERS: u32 = 100;
+const CARRIED_MEMBERS: usize = 100;
 /// Results of so many bytes are carried along: SQS counts a message by 64 KB.
 const CARRIED: usize = 48 * 1024;
 /// Results of so many bytes stand in the group's own record.
@@ -299,7 +301,7 @@ impl Batch<'_> {
             Change::Set(field::TTL.into(), ttl.as_secs().into()),
         ];
         let state = match ending {
-            Ending::Success(output) => {
+            Ending::Success(output) | Ending::Grown(output, _) => {
                 let text = match output {
                     Output::Value(value) => Some(value.to_string()),
                     _ => None,
@@ -340,24 +342,28 @@ impl Batch<'_> {
         if failed && fails != Some(Fails::Collect) {
             let first = app.first_failed(id, header.size).await?;
             let member = member_id(id, first.unwrap_or_default());
-            let error = app.record(&member).await?.error;
-            return Ok(Ending::Failure(self.chord_error(&member, error)));
+            let record = app.record(&member).await?;
+            if record.added && record.status == State::Success {
+                // It hasn't failed, but the group of what it added: by one of those, or on its way.
+                let added = app.record(&added_id(&member)).await?;
+                return Ok(Ending::Failure(match added.error {
+                    Some(error) if error.kind == CHORD_ERROR => error,
+                    error => self.chord_error(&added.id, error),
+                }));
+            }
+            return Ok(Ending::Failure(self.chord_error(&member, record.error)));
         }
-        if header.size > CARRIED_MEMBERS {
-            return Ok(Ending::Success(Output::ResultsOf(id.clone())));
-        }
-        let results = match app.results(header).await {
+        let results = match app.results_up_to(CARRIED_MEMBERS, header).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 return Ok(Ending::Failure(self.gone(&error)));
             }
             results => results?,
         };
-        Ok(Ending::Success(
-            match results.to_string().len() <= CARRIED {
-                true => Output::Value(results),
-                false => Output::ResultsOf(id.clone()),
-            },
-        ))
+        let carried = results.filter(|results| results.to_string().len() <= CARRIED);
+        Ok(Ending::Success(match carried {
+            Some(results) => Output::Value(results),
+            None => Output::ResultsOf(id.clone()),
+        }))
     }
 
     fn chord_error(&self, member: &str, error: Option<Failure>) -> Failure {
@@ -374,7 +380,7 @@ impl Batch<'_> {
 
     fn gone(&self, error: &Error) -> Failure {
         Failure {
-            kind: "ChordError".to_owned(),
+            kind: CHORD_ERROR.to_owned(),
             message: error.to_string(),
             causes: Vec::new(),
             retries: 0,
@@ -468,6 +474,7 @@ pub(super) fn place_in(message: &Message, index: u32, size: u32) -> Member {
         index,
         size,
         fast: fails_of(message) == Fails::Fast,
+        stands: fails_of(message) == Fails::Stands,
     }
 }
 

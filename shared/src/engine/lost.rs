@@ -1,9 +1,9 @@
 //! What a look at a group does about members that are lost: they are sent again, or given up.
 
-use crate::canvas;
+use crate::canvas::{self, GROUP};
 use crate::error::Result;
 use crate::failure::Failure;
-use crate::group::{Header, member_id};
+use crate::group::{Header, added_id, member_id};
 use crate::message::{Message, Part};
 use crate::ports::{Change, Key, Op, When, Write};
 use crate::record::{self, State, count, field, instant};
@@ -117,6 +117,10 @@ impl Batch<'_> {
         };
         for (step, task) in steps {
             self.record_lost(message, step, &task, &failure).await?;
+        }
+        if member.has_added {
+            self.record_lost(message, added_id(&id), GROUP, &failure)
+                .await?;
         }
         if let Some((_, canvas)) = &member.kept {
             let mut of_member = message.clone();

@@ -402,7 +402,9 @@ impl<'a> Batch<'a> {
                     Err(error) => Err(TaskError::permanent(error)),
                 };
                 // Error types and `retry_if` are user code too.
-                let decided = catch_unwind(AssertUnwindSafe(|| self.decide(known, outcome)));
+                let added = std::mem::take(&mut claimed.added);
+                let decide = || self.decide(known, outcome, added);
+                let decided = catch_unwind(AssertUnwindSafe(decide));
                 decided.unwrap_or_else(|panic| Verdict::panicked(known, &*panic, self.now()))
             }
         };

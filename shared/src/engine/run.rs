@@ -72,6 +72,7 @@ impl Batch<'_> {
             }),
         };
         claimed.children = context.sent();
+        claimed.added = context.added();
         outcome
     }
 }

@@ -93,6 +93,7 @@ impl Fields {
             index: index.ok_or_else(|| needed(&member, "index"))?,
             size: size.ok_or_else(|| needed(&member, "size"))?,
             fast: member.flag("fast")?.unwrap_or(false),
+            stands: member.flag("stands")?.unwrap_or(false),
         }))
     }
 
@@ -117,10 +118,10 @@ impl Fields {
 impl Member {
     pub(super) fn to_json(&self) -> Value {
         let mut member = json!({ "group": self.group, "index": self.index, "size": self.size });
-        if self.fast
-            && let Value::Object(map) = &mut member
-        {
-            map.insert("fast".to_owned(), true.into());
+        for (name, flag) in [("fast", self.fast), ("stands", self.stands)] {
+            if flag && let Value::Object(map) = &mut member {
+                map.insert(name.to_owned(), true.into());
+            }
         }
         member
     }

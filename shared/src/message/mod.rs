@@ -102,6 +102,8 @@ pub(crate) struct Member {
     pub(crate) size: u32,
     /// Whether the group fails as soon as one of them does.
     pub(crate) fast: bool,
+    /// Whether it is the one that stands for a task which was replaced.
+    pub(crate) stands: bool,
 }
 
 /// A group that is to be sent.

@@ -19,6 +19,7 @@ pub use state::State;
 
 /// Attribute names of the results table.
 pub(crate) mod field {
+    pub(crate) const ADDED: &str = "added";
     pub(crate) const ATTEMPT: &str = "attempt";
     pub(crate) const ATTEMPTS: &str = "attempts";
     pub(crate) const CHECKPOINTS: &str = "checkpoints";
@@ -95,6 +96,9 @@ pub struct Record {
     /// The last ten runs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// Whether it has added members to its group.
+    #[serde(skip)]
+    pub(crate) added: bool,
 }
 
 /// One run of a task.
@@ -137,6 +141,7 @@ impl Record {
             children: Vec::new(),
             size: None,
             attempts: Vec::new(),
+            added: false,
         }
     }
 
@@ -184,6 +189,7 @@ impl Record {
                 .contains_key(field::SIZE)
                 .then(|| count(item, field::SIZE)),
             attempts: attempts(item),
+            added: item.contains_key(field::ADDED),
         })
     }
 }

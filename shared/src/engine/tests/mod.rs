@@ -6,6 +6,7 @@ mod canvas;
 mod death;
 mod edges;
 mod faults;
+mod grow;
 mod mortal;
 mod order;
 mod outage;

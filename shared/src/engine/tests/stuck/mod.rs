@@ -13,8 +13,8 @@ use crate::ports::{Change, Key, Op, When, Write};
 use crate::record::field;
 use crate::watch;
 
-const HOUR: u64 = 3600;
-const DAY: u64 = 24 * HOUR;
+pub(super) const HOUR: u64 = 3600;
+pub(super) const DAY: u64 = 24 * HOUR;
 
 fn numbers(members: i64) -> Vec<Value> {
     (0..members).map(|n| call("add", json!([n, 0]))).collect()
@@ -26,7 +26,7 @@ fn chord(members: impl Into<Value>) -> Value {
 
 impl World {
     /// Sends a composition by hand and has its first message worked on.
-    async fn open(&self, canvas: &Value) -> String {
+    pub(super) async fn open(&self, canvas: &Value) -> String {
         Beat::new().tick(self.app()).await.unwrap();
         let id = self.send_body("default", canvas.to_string()).await;
         self.step("default").await;
@@ -47,13 +47,13 @@ impl World {
         self.lose_those(|_| true);
     }
 
-    fn lose_those(&self, is_lost: impl FnMut(&str) -> bool) -> usize {
+    pub(super) fn lose_those(&self, is_lost: impl FnMut(&str) -> bool) -> usize {
         let queue = QueueName::new(QueueName::DEFAULT);
         self.memory.queue().purge(&queue, is_lost)
     }
 
     /// Ticks and works for so long; how many messages were sent to the queue.
-    async fn live(&self, seconds: u64) -> u64 {
+    pub(super) async fn live(&self, seconds: u64) -> u64 {
         let until = self.app().now() + Duration::from_secs(seconds);
         let before = self.memory.counts();
         while self.app().now() < until {
@@ -66,7 +66,7 @@ impl World {
     }
 
     /// The same, while everything but the looks is lost at once; until the task has ended.
-    async fn live_among_purges(&self, id: &str, seconds: u64) {
+    pub(super) async fn live_among_purges(&self, id: &str, seconds: u64) {
         let until = self.app().now() + Duration::from_secs(seconds);
         while self.app().now() < until && !self.status(id).await.is_final() {
             self.pass(600).await;
@@ -100,7 +100,7 @@ impl World {
     }
 
     /// The group that is under way.
-    fn group(&self) -> String {
+    pub(super) fn group(&self) -> String {
         let items = self.memory.store().items(Table::Results);
         let group = items.iter().find(|item| item.contains_key(field::SIZE));
         group.unwrap()["id"].as_text().unwrap().to_owned()
