@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -75,16 +76,28 @@ impl<T> AsyncResult<Vec<T>> {
 
     /// Revokes the members that haven't started, and tells how many there were: Celery's
     /// `GroupResult.revoke`. One that runs goes on. The group fails, as one does whose members were revoked.
+    /// Before it has begun the group itself is revoked, and none of its members is ever sent: 0.
     ///
     /// # Errors
     /// When the tables can't be read or written.
     pub async fn revoke_members(&self) -> Result<u32> {
-        let mut revoked = 0;
-        for member in self.members().await? {
-            match member.revoke().await {
-                Ok(()) => revoked += 1,
+        const AT_ONCE: usize = 25;
+        while self.size().await?.is_none() {
+            match self.revoke().await {
+                Ok(()) => return Ok(0),
+                // It has begun just now.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
+            }
+        }
+        let mut revoked = 0;
+        for members in self.members().await?.chunks(AT_ONCE) {
+            for outcome in join_all(members.iter().map(AsyncResult::revoke)).await {
+                match outcome {
+                    Ok(()) => revoked += 1,
+                    Err(error) if error.kind() == ErrorKind::Conflict => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(revoked)

@@ -7,6 +7,7 @@ mod death;
 mod edges;
 mod faults;
 mod grow;
+mod handles;
 mod mortal;
 mod order;
 mod outage;
