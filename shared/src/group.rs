@@ -77,7 +77,8 @@ impl Block {
         self.number * WIDTH
     }
 
-    /// The write that counts these places. It may be done twice.
+    /// The write that counts these places. It may be done twice. It is refused where an earlier group of this
+    /// id has left a block that DynamoDB is late to remove: then these are to be written in its place.
     pub(crate) fn add(
         self,
         group: &str,
@@ -95,7 +96,10 @@ impl Block {
         Write {
             key: self.key(group),
             op: Op::Update(changes),
-            when: When::Always,
+            when: When::Not(Box::new(When::AtMost(
+                field::TTL.into(),
+                now.as_secs().into(),
+            ))),
         }
     }
 }
@@ -196,12 +200,10 @@ impl App {
 
     /// How many members are done.
     pub(crate) async fn completed(&self, id: &str, size: u32) -> Result<u32> {
-        let keys: Vec<Key> = blocks(size).map(|block| block.key(id)).collect();
-        let items = self.ports().store.get_many(&keys).await?;
-        let done = items
+        let blocks = self.blocks(id, size).await?;
+        let done = blocks
             .iter()
-            .flatten()
-            .map(|item| places(item, block::DONE).len());
+            .map(|(_, item)| places(item, block::DONE).len());
         Ok(u32::try_from(done.sum::<usize>()).unwrap_or(u32::MAX))
     }
 
@@ -211,14 +213,10 @@ impl App {
         id: &str,
         size: u32,
     ) -> Result<(BTreeSet<u32>, BTreeSet<u32>)> {
-        let blocks: Vec<Block> = blocks(size).collect();
-        let keys: Vec<Key> = blocks.iter().map(|block| block.key(id)).collect();
-        let items = self.ports().store.get_many(&keys).await?;
         let (mut done, mut failed) = (BTreeSet::new(), BTreeSet::new());
-        for (block, item) in blocks.iter().zip(items.iter().map(Option::as_ref)) {
+        for (block, item) in self.blocks(id, size).await? {
             for (all, name) in [(&mut done, block::DONE), (&mut failed, block::FAILED)] {
-                let places = item.map(|item| places(item, name)).unwrap_or_default();
-                let places = places
+                let places = places(&item, name)
                     .into_iter()
                     .filter_map(|place| u32::try_from(place).ok());
                 all.extend(places.map(|place| block.number * WIDTH + place));
@@ -229,15 +227,26 @@ impl App {
 
     /// The first member that has failed.
     pub(crate) async fn first_failed(&self, id: &str, size: u32) -> Result<Option<u32>> {
-        let blocks: Vec<Block> = blocks(size).collect();
-        let keys: Vec<Key> = blocks.iter().map(|block| block.key(id)).collect();
-        let items = self.ports().store.get_many(&keys).await?;
-        let first = blocks.iter().zip(items).find_map(|(block, item)| {
-            let failed = places(&item?, block::FAILED);
+        let blocks = self.blocks(id, size).await?;
+        let first = blocks.into_iter().find_map(|(block, item)| {
+            let failed = places(&item, block::FAILED);
             let place = u32::try_from(*failed.first()?).ok()?;
             Some(block.number * WIDTH + place)
         });
         Ok(first)
+    }
+
+    /// The blocks of members that there are, in order. One past its `ttl` is an earlier group's.
+    async fn blocks(&self, id: &str, size: u32) -> Result<Vec<(Block, Item)>> {
+        let blocks: Vec<Block> = blocks(size).collect();
+        let keys: Vec<Key> = blocks.iter().map(|block| block.key(id)).collect();
+        let items = self.ports().store.get_many(&keys).await?;
+        let now = self.now();
+        let found = blocks
+            .into_iter()
+            .zip(items)
+            .filter_map(|(block, item)| Some((block, item.filter(|item| !is_expired(item, now))?)));
+        Ok(found.collect())
     }
 
     /// The results of a group's members, in order: a list, or of a group that collects a list of

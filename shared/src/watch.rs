@@ -104,15 +104,18 @@ fn watch(group: &str, span: Timestamp) -> Key {
 /// Writes that a group which was opened then is watched, and what its members are. They may be done twice.
 pub(crate) fn begin(group: &str, fan_out: &FanOut, opened: Timestamp) -> Vec<Write> {
     let ttl = || Attribute::from((opened + GUARD_FOR).as_secs());
-    let put = |key, mut item: Item| {
+    let put = |key, mut item: Item, when| {
         item.insert(field::TTL.into(), ttl());
         Write {
             key,
             op: Op::Put(item),
-            when: When::Absent,
+            when,
         }
     };
-    let mut writes = vec![put(watch(group, span(opened)), Item::new())];
+    // DynamoDB is late to remove those of an earlier group of this id.
+    let is_old = || When::AtMost(field::TTL.into(), opened.as_secs().into());
+    let is_new = || When::Any(vec![When::Absent, is_old()]);
+    let mut writes = vec![put(watch(group, span(opened)), Item::new(), When::Absent)];
     let before = usize::try_from(fan_out.first()).unwrap_or(usize::MAX);
     for (place, members) in pieces(&fan_out.members) {
         let first = before.saturating_add(place);
@@ -129,7 +132,7 @@ pub(crate) fn begin(group: &str, fan_out: &FanOut, opened: Timestamp) -> Vec<Wri
         }
         let item = Item::from([(MEMBERS.into(), Attribute::Bytes(kept))]);
         let key = Key::State(kept_under(group), format!("{first:08}"));
-        writes.push(put(key, item));
+        writes.push(put(key, item, is_new()));
     }
     writes
 }
@@ -174,10 +177,10 @@ impl App {
     /// As the store says.
     pub(crate) async fn kept_members(&self, group: &str, size: u32) -> Result<Vec<Option<Value>>> {
         let mut kept: Vec<Option<Value>> = (0..size).map(|_| None).collect();
-        let (pk, mut after) = (kept_under(group), None);
+        let (pk, now, mut after) = (kept_under(group), self.now(), None);
         loop {
             let page = self.ports().store.query(&pk, after.as_deref(), 100).await?;
-            for item in &page.items {
+            for item in page.items.iter().filter(|item| !is_expired(item, now)) {
                 let Some((first, members)) = piece(item) else {
                     tracing::error!(task_id = group, "what is kept of its members can't be read");
                     continue;

@@ -14,7 +14,7 @@ use crate::group::{
 };
 use crate::launch::{Launch, Origin, outgoing};
 use crate::message::{FanOut, Member, Message};
-use crate::ports::{Attribute, Change, Key, Op, Outcome, QueueName, When, Write};
+use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, State, field};
 use crate::watch;
 use crate::worker::Disposition;
@@ -238,11 +238,7 @@ impl Batch<'_> {
         let fast = !failed.is_empty() && member.fast;
         let mut block = first;
         loop {
-            let write = block.add(group, &done, &failed, self.now());
-            let ports = self.worker.app().ports();
-            let tried = ports.store.write(write.clone()).await;
-            let outcome = record::insist(ports, &write, tried, self.invocation.deadline).await?;
-            let (Outcome::Applied(before) | Outcome::Refused(before)) = outcome;
+            let before = self.add_to(block, group, &done, &failed).await?;
             let counted = Counted::of(before.as_ref(), &done, &failed, block, size);
             if fast {
                 // Whoever is still to come finds the group at its end.
@@ -263,6 +259,35 @@ impl Batch<'_> {
         }
     }
 
+    /// Counts places in a block: the item before.
+    async fn add_to(
+        &self,
+        block: Block,
+        group: &str,
+        done: &BTreeSet<i64>,
+        failed: &BTreeSet<i64>,
+    ) -> Result<Option<Item>> {
+        loop {
+            let now = self.now();
+            let write = block.add(group, done, failed, now);
+            if let Outcome::Applied(before) = self.insist(&write).await? {
+                return Ok(before);
+            }
+            let anew = record::anew(write, now);
+            if let Outcome::Applied(_) = self.insist(&anew).await? {
+                return Ok(None);
+            }
+            // Somebody else has begun it anew, or an earlier try of this: it isn't past its `ttl` any more.
+        }
+    }
+
+    /// Writes for as long as the invocation lasts.
+    async fn insist(&self, write: &Write) -> Result<Outcome> {
+        let ports = self.worker.app().ports();
+        let tried = ports.store.write(write.clone()).await;
+        record::insist(ports, write, tried, self.invocation.deadline).await
+    }
+
     /// Ends a group and does what follows; what it is a member of is left to be counted. Done again, it does
     /// what follows again.
     pub(super) async fn complete(&self, id: &str, failed: bool) -> Result<Up> {
@@ -279,9 +304,7 @@ impl Batch<'_> {
         }
         let ending = self.ending(&header, failed).await?;
         let write = self.end_write(&header, &ending);
-        let tried = app.ports().store.write(write.clone()).await;
-        let outcome = record::insist(app.ports(), &write, tried, self.invocation.deadline).await?;
-        match outcome {
+        match self.insist(&write).await? {
             Outcome::Applied(_) => self.consequences(&header.message, ending).await,
             // Somebody else was faster, or an earlier try of this: what is recorded counts.
             Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {

@@ -6,6 +6,7 @@ mod canvas;
 mod death;
 mod edges;
 mod faults;
+mod groups;
 mod grow;
 mod handles;
 mod mortal;

@@ -1,0 +1,82 @@
+//! Groups among what is old, forged, large or slow.
+
+use super::canvas::{call, world};
+use super::*;
+use crate::group::member_id;
+
+const DAY: u64 = 86_400;
+
+impl World {
+    /// Takes out of the queue what says so.
+    fn lose_messages(&self, of: &str) {
+        let queue = QueueName::new(QueueName::DEFAULT);
+        let lost = self.memory.queue().purge(&queue, |body| body.contains(of));
+        assert!(lost > 0, "there is nothing to lose");
+    }
+
+    async fn completed(&self, group: &str) -> u32 {
+        let group = self.app().result_of::<Vec<Value>>(group);
+        group.completed().await.unwrap()
+    }
+}
+
+/// The memory store removes nothing by itself, as DynamoDB may for days.
+#[tokio::test(start_paused = true)]
+async fn a_group_counts_nothing_of_an_earlier_one_of_its_id() {
+    let (world, _) = world();
+    let group = |x: i64| {
+        let members: Vec<Value> = (0..3).map(|n| call("add", json!([n, x]))).collect();
+        json!({ "group": members, "id": "g" }).to_string()
+    };
+    let failing = json!({ "group": [call("fail", json!(["no luck"])), call("add", json!([1, 1]))], "id": "g" });
+    world.send_body("default", failing.to_string()).await;
+    world.work_off().await;
+    assert_eq!(world.status("g").await, State::Failure);
+    for x in [10, 20] {
+        world.pass(15 * DAY).await;
+        world.send_body("default", group(x)).await;
+        world.step("default").await;
+        assert_eq!(world.completed("g").await, 0);
+        // One after the other, so that each finds what the one before has left.
+        for done in 1..=3 {
+            let deliveries = world.receive("default").await;
+            let one = &deliveries[..1];
+            let dispositions = world.worker.handle(one, &world.invocation()).await;
+            world.acknowledge(one, &dispositions).await;
+            for other in &deliveries[1..] {
+                let queue = &world.app().ports().queue;
+                let shown = vec![(other.receipt.clone(), Duration::ZERO)];
+                queue.hide_many(&other.queue, shown).await.unwrap();
+            }
+            assert_eq!(world.completed("g").await, done);
+            let wanted = if done < 3 {
+                State::Started
+            } else {
+                State::Success
+            };
+            assert_eq!(world.status("g").await, wanted);
+        }
+        let record = world.app().whole(world.record("g").await).await.unwrap();
+        assert_eq!(record.result, Some(json!([x, x + 1, x + 2])));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_is_looked_after_by_its_own_members() {
+    let (world, _) = world();
+    for x in [10, 20] {
+        let members = [call("add", json!([1, x])), call("add", json!([2, x]))];
+        let group = json!({ "group": members, "id": "g" }).to_string();
+        world.send_body("default", group).await;
+        world.step("default").await;
+        world.lose_messages(&member_id("g", 1));
+        world.work_off().await;
+        world.pass(2 * 3600).await;
+        let check = crate::message::FanOut::check("g", crate::watch::span(world.app().now()));
+        world.send_body("default", check.encode().unwrap()).await;
+        world.work_off().await;
+        let record = world.app().whole(world.record("g").await).await.unwrap();
+        assert_eq!(record.result, Some(json!([1 + x, 2 + x])));
+        world.pass(15 * DAY).await;
+    }
+}
