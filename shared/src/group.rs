@@ -125,21 +125,23 @@ impl Counted {
         block: Block,
         size: u32,
     ) -> Self {
-        let mut all = before
-            .map(|item| places(item, block::DONE))
-            .unwrap_or_default();
-        all.extend(done);
-        let failed_before = before.is_some_and(|item| item.contains_key(block::FAILED));
+        let width = block.width(size);
+        let all = |name, added: &BTreeSet<i64>| {
+            let mut all = before.map_or_else(BTreeSet::new, |item| places(item, name, width));
+            all.extend(added.range(0..width.into()));
+            all.len()
+        };
         Self {
-            full: u32::try_from(all.len()).is_ok_and(|count| count >= block.width(size)),
-            failed: failed_before || !failed.is_empty(),
+            full: u32::try_from(all(block::DONE, done)).is_ok_and(|count| count >= width),
+            failed: all(block::FAILED, failed) > 0,
         }
     }
 }
 
-fn places(item: &Item, name: &str) -> BTreeSet<i64> {
+/// The places of a block this wide. Others are nobody's: a message may name any.
+fn places(item: &Item, name: &str, width: u32) -> BTreeSet<i64> {
     match item.get(name) {
-        Some(Attribute::NumberSet(places)) => places.clone(),
+        Some(Attribute::NumberSet(places)) => places.range(0..width.into()).copied().collect(),
         _ => BTreeSet::new(),
     }
 }
@@ -201,10 +203,8 @@ impl App {
     /// How many members are done.
     pub(crate) async fn completed(&self, id: &str, size: u32) -> Result<u32> {
         let blocks = self.blocks(id, size).await?;
-        let done = blocks
-            .iter()
-            .map(|(_, item)| places(item, block::DONE).len());
-        Ok(u32::try_from(done.sum::<usize>()).unwrap_or(u32::MAX))
+        let done: usize = blocks.iter().map(|(done, _)| done.len()).sum();
+        Ok(u32::try_from(done).unwrap_or(u32::MAX))
     }
 
     /// The places whose members are counted, and those of them that have failed.
@@ -214,13 +214,9 @@ impl App {
         size: u32,
     ) -> Result<(BTreeSet<u32>, BTreeSet<u32>)> {
         let (mut done, mut failed) = (BTreeSet::new(), BTreeSet::new());
-        for (block, item) in self.blocks(id, size).await? {
-            for (all, name) in [(&mut done, block::DONE), (&mut failed, block::FAILED)] {
-                let places = places(&item, name)
-                    .into_iter()
-                    .filter_map(|place| u32::try_from(place).ok());
-                all.extend(places.map(|place| block.number * WIDTH + place));
-            }
+        for (of_block, failed_there) in self.blocks(id, size).await? {
+            done.extend(of_block);
+            failed.extend(failed_there);
         }
         Ok((done, failed))
     }
@@ -228,25 +224,35 @@ impl App {
     /// The first member that has failed.
     pub(crate) async fn first_failed(&self, id: &str, size: u32) -> Result<Option<u32>> {
         let blocks = self.blocks(id, size).await?;
-        let first = blocks.into_iter().find_map(|(block, item)| {
-            let failed = places(&item, block::FAILED);
-            let place = u32::try_from(*failed.first()?).ok()?;
-            Some(block.number * WIDTH + place)
-        });
-        Ok(first)
+        Ok(blocks
+            .iter()
+            .find_map(|(_, failed)| failed.first().copied()))
     }
 
-    /// The blocks of members that there are, in order. One past its `ttl` is an earlier group's.
-    async fn blocks(&self, id: &str, size: u32) -> Result<Vec<(Block, Item)>> {
+    /// The same, block by block. One past its `ttl` is an earlier group's; a place that the group doesn't have
+    /// is nobody's.
+    async fn blocks(&self, id: &str, size: u32) -> Result<Vec<(BTreeSet<u32>, BTreeSet<u32>)>> {
         let blocks: Vec<Block> = blocks(size).collect();
         let keys: Vec<Key> = blocks.iter().map(|block| block.key(id)).collect();
         let items = self.ports().store.get_many(&keys).await?;
         let now = self.now();
-        let found = blocks
-            .into_iter()
-            .zip(items)
-            .filter_map(|(block, item)| Some((block, item.filter(|item| !is_expired(item, now))?)));
-        Ok(found.collect())
+        let members = |block: &Block, item: &Item, name| {
+            let first = block.first();
+            let places = places(item, name, block.width(size)).into_iter();
+            let members = places.filter_map(|place| Some(first + u32::try_from(place).ok()?));
+            members.collect()
+        };
+        let items = items.into_iter().map(Option::unwrap_or_default);
+        let items = items.map(|item| match is_expired(&item, now) {
+            true => Item::new(),
+            false => item,
+        });
+        let blocks = blocks.iter().zip(items);
+        let blocks = blocks.map(|(block, item)| {
+            let done = members(block, &item, block::DONE);
+            (done, members(block, &item, block::FAILED))
+        });
+        Ok(blocks.collect())
     }
 
     /// The results of a group's members, in order: a list, or of a group that collects a list of

@@ -242,13 +242,13 @@ impl Batch<'_> {
             let counted = Counted::of(before.as_ref(), &done, &failed, block, size);
             if fast {
                 // Whoever is still to come finds the group at its end.
-                return self.complete(group, true).await;
+                return self.complete_at_once(member).await;
             }
             if !counted.full {
                 return Ok(None);
             }
             let Some(above) = block.above(size) else {
-                return self.complete(group, counted.failed).await;
+                return self.complete_full(block, member, counted.failed).await;
             };
             done = BTreeSet::from([Block::place(block.number)]);
             failed = match counted.failed {
@@ -291,19 +291,62 @@ impl Batch<'_> {
     /// Ends a group and does what follows; what it is a member of is left to be counted. Done again, it does
     /// what follows again.
     pub(super) async fn complete(&self, id: &str, failed: bool) -> Result<Up> {
-        let app = self.worker.app();
-        let Some(header) = app.group(id).await? else {
+        match self.begun(id).await? {
+            Some(header) => self.end(&header, failed).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The same, by one of the members that has failed, in a group that such a one ends.
+    async fn complete_at_once(&self, member: &Member) -> Result<Up> {
+        let Some(header) = self.begun(&member.group).await? else {
+            return Ok(None);
+        };
+        let is_one = member.index < header.size && fails_of(&header.message) == Fails::Fast;
+        match is_one {
+            true => self.end(&header, true).await,
+            false => Ok(None),
+        }
+    }
+
+    /// The same, by a member that has filled the group's root block; or what its message takes for that. Only
+    /// the group's record knows how many members there are, and where they are counted.
+    async fn complete_full(&self, root: Block, member: &Member, failed: bool) -> Result<Up> {
+        let Some(header) = self.begun(&member.group).await? else {
+            return Ok(None);
+        };
+        let (id, size) = (&member.group, header.size);
+        let is_sure = root.level == 0 && member.size == size;
+        if !is_sure && self.worker.app().completed(id, size).await? < size {
+            tracing::warn!(
+                task_id = id,
+                size,
+                named = member.size,
+                "not all its members are done"
+            );
+            return Ok(None);
+        }
+        self.end(&header, failed).await
+    }
+
+    async fn begun(&self, id: &str) -> Result<Option<Header>> {
+        let header = self.worker.app().group(id).await?;
+        if header.is_none() {
             tracing::error!(
                 task_id = id,
                 "a group is done whose record isn't there any more"
             );
-            return Ok(None);
-        };
+        }
+        Ok(header)
+    }
+
+    async fn end(&self, header: &Header, failed: bool) -> Result<Up> {
+        let id = &header.message.id;
         if let Some(ended) = Ending::of(id, &header.item) {
             return self.consequences(&header.message, ended).await;
         }
-        let ending = self.ending(&header, failed).await?;
-        let write = self.end_write(&header, &ending);
+        let ending = self.ending(header, failed).await?;
+        let write = self.end_write(header, &ending);
         match self.insist(&write).await? {
             Outcome::Applied(_) => self.consequences(&header.message, ending).await,
             // Somebody else was faster, or an earlier try of this: what is recorded counts.

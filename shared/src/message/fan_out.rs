@@ -4,10 +4,11 @@ use serde_json::{Map, Value, json};
 
 use crate::canvas::{self, Canvas, Fails, GROUP, read};
 use crate::error::{Error, ErrorKind, Result};
+use crate::id;
 use crate::signature::Expires;
 use crate::time::Timestamp;
 
-use super::{FanOut, Fields, Member, Message, Part};
+use super::{FanOut, Fields, MOST, Member, Message, Part};
 
 impl Fields {
     /// The group that the message is to send, if it is a group's.
@@ -40,7 +41,10 @@ impl Fields {
             None => {}
         }
         let fails = self.fails()?;
-        let part = self.part()?;
+        let part = self.part(members.len())?;
+        if members.len() > widened(MOST) {
+            return Err(self.wrong(kind, &format!("a list of at most {MOST} members")));
+        }
         let check = self.opened()?;
         Ok(Some(Box::new(FanOut {
             members,
@@ -61,13 +65,20 @@ impl Fields {
             .ok_or_else(|| self.wrong("on_failure", "one of \"wait\", \"fast\" and \"collect\""))
     }
 
-    fn part(&mut self) -> Result<Option<Part>> {
+    /// The place of so many members in their group.
+    fn part(&mut self, members: usize) -> Result<Option<Part>> {
         let Some(mut part) = self.inside("part")? else {
             return Ok(None);
         };
+        let first = part.count("first")?.unwrap_or(0);
+        let size = part.count("size")?.unwrap_or(0);
+        if widened(first).saturating_add(members) > widened(size) {
+            let wanted = "no less than `first` and the number of its members together";
+            return Err(part.wrong("size", wanted));
+        }
         Ok(Some(Part {
-            first: part.count("first")?.unwrap_or(0),
-            size: part.count("size")?.unwrap_or(0),
+            first,
+            size,
             kept: part.flag("kept")?.unwrap_or(false),
         }))
     }
@@ -86,12 +97,21 @@ impl Fields {
         };
         let needed = |fields: &Fields, name: &str| fields.wrong(name, "there");
         let group = member.text("group")?;
+        let group = group.ok_or_else(|| needed(&member, "group"))?;
         let index = member.count("index")?;
+        let index = index.ok_or_else(|| needed(&member, "index"))?;
         let size = member.count("size")?;
+        let size = size.ok_or_else(|| needed(&member, "size"))?;
+        if !id::is_valid(&group) {
+            return Err(member.wrong("group", id::RULE));
+        }
+        if index >= size {
+            return Err(member.wrong("index", "less than `size`"));
+        }
         Ok(Some(Member {
-            group: group.ok_or_else(|| needed(&member, "group"))?,
-            index: index.ok_or_else(|| needed(&member, "index"))?,
-            size: size.ok_or_else(|| needed(&member, "size"))?,
+            group,
+            index,
+            size,
             fast: member.flag("fast")?.unwrap_or(false),
             stands: member.flag("stands")?.unwrap_or(false),
         }))

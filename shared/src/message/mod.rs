@@ -341,6 +341,12 @@ impl Message {
         if let Some((name, _)) = texts.into_iter().find(|(_, text)| long(*text)) {
             return Some(format!("`{name}` has more than {TEXT} bytes"));
         }
+        let members = self.fan_out.as_ref().map_or(0, |fan_out| fan_out.size());
+        if usize::try_from(MOST).is_ok_and(|most| members > most) {
+            return Some(format!(
+                "its group has {members} members; {MOST} are allowed"
+            ));
+        }
         let counts = [
             ("retries", self.retries),
             ("attempt", self.attempt),
@@ -473,7 +479,7 @@ pub(crate) fn compress(body: &str) -> Vec<u8> {
     }
 }
 
-/// No count of runs or hops comes near.
+/// No count of runs or hops comes near, and no group has more members.
 pub(crate) const MOST: u32 = 1_000_000;
 /// The most bytes of a name or an id.
 pub(crate) const TEXT: usize = 512;

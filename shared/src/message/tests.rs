@@ -189,3 +189,56 @@ fn a_kept_message_is_gzip() {
         .unwrap();
     assert_eq!(back, body);
 }
+
+#[test]
+fn a_place_that_a_group_does_not_have_is_refused() {
+    let member = |index: u32, size: u32| {
+        let member = json!({ "group": "g", "index": index, "size": size });
+        decode(&json!({ "task": "t", "member": member }).to_string())
+    };
+    assert!(member(0, 1).is_ok());
+    for (index, size) in [(0, 0), (1, 1), (7, 3)] {
+        assert_eq!(
+            member(index, size).unwrap_err(),
+            "the message's member's field `index` must be less than `size`"
+        );
+    }
+    assert!(member(1_000_000, 1_000_001).is_err());
+    let nobody = json!({ "task": "t", "member": { "group": "", "index": 0, "size": 1 } });
+    let error = decode(&nobody.to_string()).unwrap_err();
+    assert!(
+        error.starts_with("the message's member's field `group` must be"),
+        "{error}"
+    );
+    let part = |first: u32, size: u32, members: usize| {
+        let part = json!({ "first": first, "size": size });
+        let members = vec![json!({ "task": "t" }); members];
+        decode(&json!({ "group_id": "g", "id": "g", "group": members, "part": part }).to_string())
+    };
+    assert!(part(0, 0, 0).is_ok() && part(3, 5, 2).is_ok());
+    for (first, size, members) in [(0, 0, 1), (4, 5, 2), (1_000_000, 1_000_000, 1)] {
+        assert_eq!(
+            part(first, size, members).unwrap_err(),
+            "the message's part's field `size` must be no less than `first` and the number of its members together"
+        );
+    }
+}
+
+#[test]
+fn a_group_that_no_worker_would_take_is_not_sent() {
+    let mut message = Message::new("g", "sedano.group");
+    let member = json!({ "task": "t" });
+    message.fan_out = Some(Box::new(FanOut {
+        members: vec![member; 1_000_001],
+        body: None,
+        fails: Default::default(),
+        part: None,
+        check: None,
+    }));
+    let split = message.split(1_048_576).map(|parts| parts.len());
+    let error = split.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the message of task `sedano.group` can't be sent: its group has 1000001 members; 1000000 are allowed"
+    );
+}

@@ -80,3 +80,44 @@ async fn a_group_is_looked_after_by_its_own_members() {
         world.pass(15 * DAY).await;
     }
 }
+
+/// Only the group's record knows how many members there are.
+#[tokio::test(start_paused = true)]
+async fn whoever_claims_to_be_a_member_ends_no_group() {
+    for (size, forged) in [
+        (3, vec![(0, 1)]),
+        (3, vec![(5, 10), (6, 10), (7, 10)]),
+        // Blocks of 250: the second of them is full for whom it holds one, and so is the one above then.
+        (260, vec![(249, 250), (250, 251)]),
+        (260, (0..250).map(|index| (index, 250)).collect::<Vec<_>>()),
+    ] {
+        for fast in [false, true] {
+            let (world, _) = world();
+            let members: Vec<Value> = (0..size).map(|n| call("add", json!([n, 0]))).collect();
+            let group = json!({ "group": members, "id": "g" });
+            world.send_body("default", group.to_string()).await;
+            world.step("default").await;
+            let mut waiting = Vec::new();
+            while waiting.len() < size {
+                waiting.extend(world.receive("default").await);
+            }
+            for (index, named) in &forged {
+                let (task, args) = if fast {
+                    ("fail", "no")
+                } else {
+                    ("echo", "yes")
+                };
+                let member = json!({ "group": "g", "index": index, "size": named, "fast": fast });
+                let body = json!({ "task": task, "args": [args], "member": member });
+                world.send_body("default", body.to_string()).await;
+                world.step("default").await;
+            }
+            for batch in waiting.chunks(10) {
+                assert_eq!(world.status("g").await, State::Started, "{size} {fast}");
+                let done = world.worker.handle(batch, &world.invocation()).await;
+                world.acknowledge(batch, &done).await;
+            }
+            assert!(world.status("g").await.is_final());
+        }
+    }
+}
