@@ -221,7 +221,7 @@ impl Batch<'_> {
             tracing::error!(task_id = id, members, "members of a group are given up");
             let lost = lost
                 .iter()
-                .map(|(member, since)| self.give_up(header, member, *since));
+                .map(|(member, since)| self.give_up(header, member, &items, *since));
             all(lost).await?;
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::watch::LONGEST;
 use super::check::Missing;
 use super::coalesce::all;
 use super::group::{PART, place_in};
-use super::stand::{Items, Stand, stand_of};
+use super::stand::{Items, Stand, stand_of, stopped_at};
 use super::standing::kept_for;
 use super::{Batch, Job};
 
@@ -94,11 +94,13 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Records of a member that it is lost, does what follows, and counts it as failed.
+    /// Records of a member that it is lost, does what follows, and counts it as failed. Those are told who are
+    /// told of a failure of the step that it stopped at.
     pub(super) async fn give_up(
         &self,
         header: &Header,
         member: &Missing,
+        items: &Items,
         since: Option<Timestamp>,
     ) -> Result<()> {
         let (message, size) = (&header.message, header.size);
@@ -123,10 +125,11 @@ impl Batch<'_> {
                 .await?;
         }
         if let Some((_, canvas)) = &member.kept {
+            let step = stopped_at(canvas, items, self.now());
             let mut of_member = message.clone();
-            of_member.id = id;
-            canvas.name().clone_into(&mut of_member.task);
-            let errbacks = canvas::write_all(canvas.errbacks().into_iter().cloned())?;
+            of_member.id = step.first_id().cloned().unwrap_or(id);
+            step.name().clone_into(&mut of_member.task);
+            let errbacks = canvas::write_all(step.errbacks().into_iter().cloned())?;
             let whose = (of_member.id.as_str(), of_member.task.as_str());
             self.errbacks(&of_member, whose, &errbacks, &failure)
                 .await?;

@@ -53,6 +53,29 @@ pub(super) fn stand(
     }
 }
 
+/// The step that a composition stopped at: the first that hasn't ended, by the records of its steps.
+pub(super) fn stopped_at<'a>(canvas: &'a Canvas, items: &Items, now: Timestamp) -> &'a Canvas {
+    let is_over = |step: &Canvas| stand(step, items, &mut { now }, now) == Stand::Over;
+    match canvas {
+        Canvas::Task(_) => canvas,
+        Canvas::Chain(steps) => {
+            let stopped = steps.iter().find(|step| !is_over(step));
+            match stopped.or(steps.back()) {
+                Some(step) => stopped_at(step, items, now),
+                None => canvas,
+            }
+        }
+        Canvas::Group(group) => {
+            let header = group.id.as_ref().and_then(|id| items.get(id));
+            let has_ended = header.and_then(status).is_some_and(State::is_final);
+            match group.body.as_ref().filter(|_| has_ended) {
+                Some(body) => stopped_at(body, items, now),
+                None => canvas,
+            }
+        }
+    }
+}
+
 /// Where a task or a group stands that has a record and could begin at `since`.
 pub(super) fn stand_of(item: &Item, since: Timestamp, now: Timestamp) -> Stand {
     let heard = |name| instant(item, name);

@@ -261,3 +261,34 @@ async fn what_is_lost_again_and_again_is_given_up() {
         .filter(|item| item["status"].as_text() == Some("FAILURE"));
     assert_eq!(failed.count(), 1 + 2 + 1);
 }
+
+/// Those are told who are told of a failure of the step that nothing was heard of.
+#[tokio::test(start_paused = true)]
+async fn the_step_that_was_lost_is_the_one_that_failed() {
+    let (world, told) = world();
+    let step = |task: &str, args: Value, errbacks: usize| json!({ "task": task, "args": args, "link_error": vec![call("tell", json!([])); errbacks] });
+    let chain = [
+        step("add", json!([1, 1]), 2),
+        step("mul", json!([2]), 1),
+        step("mul", json!([3]), 2),
+    ];
+    let group = json!({ "group": [json!({ "chain": chain }), call("add", json!([2, 2]))] });
+    let id = world.open(&group).await;
+    world.step("default").await;
+    assert_eq!(world.runs.count(), 2);
+    world.live_among_purges(&id, 6 * DAY).await;
+    world.work_off().await;
+    let told = told.all();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(
+        (&told[0]["type"], &told[0]["task"]),
+        (&json!("Lost"), &json!("mul"))
+    );
+    let step = told[0]["task_id"].as_str().unwrap();
+    let record = world.record(step).await;
+    assert_eq!(
+        (record.status, record.task.as_deref()),
+        (State::Failure, Some("mul"))
+    );
+    assert_ne!(step, member_id(&id, 0), "that is the last step");
+}
