@@ -26,6 +26,8 @@ use super::{Batch, Job};
 
 /// How many members one delivery sends: some fifty calls, well within any invocation.
 pub(super) const PART: usize = 500;
+/// So many bytes of what is handed to members are sent at a time: in memory each is there a few times over.
+const SENT_AT_ONCE: usize = 4 * 1024 * 1024;
 /// Results of so many members are read to be carried along.
 const CARRIED_MEMBERS: usize = 100;
 /// Results of so many bytes are carried along: SQS counts a message by 64 KB.
@@ -126,10 +128,13 @@ impl Batch<'_> {
     /// A large group is sent by several deliveries: this one sends the first members, and messages for the
     /// others.
     async fn send_parts(&self, job: &Job<'_>) -> Result<()> {
-        let mut parts = job.message.split_by_count(PART).into_iter();
+        let mut parts = job.message.split_by_count(PART);
         let first = parts.next();
-        let sent = parts.map(|part| self.send_part(job, part));
-        all(sent).await?;
+        let mut parts = parts.peekable();
+        while parts.peek().is_some() {
+            let parts = parts.by_ref().take(at_once(&job.message));
+            all(parts.map(|part| self.send_part(job, part))).await?;
+        }
         match first {
             Some(first) => self.send_members(&first).await,
             None => Ok(()),
@@ -150,13 +155,16 @@ impl Batch<'_> {
         let Some(fan_out) = &message.fan_out else {
             return Ok(());
         };
-        let first = fan_out.first();
+        let mut places = fan_out.first()..;
         let size = count_of(fan_out.size());
-        let sent = fan_out.members.iter().enumerate().map(|(place, member)| {
-            let place = place_in(message, first + count_of(place), size);
-            self.send_member(message, member, place)
-        });
-        all(sent).await.map(drop)
+        for members in fan_out.members.chunks(at_once(message)) {
+            let sent = members.iter().zip(places.by_ref()).map(|(member, place)| {
+                let place = place_in(message, place, size);
+                self.send_member(message, member, place)
+            });
+            all(sent).await?;
+        }
+        Ok(())
     }
 
     /// Sends what starts a member of a group.
@@ -520,6 +528,15 @@ impl Batch<'_> {
             .await?;
         self.dead_job(job, &failure, 0).await
     }
+}
+
+/// How many members are sent at a time: each has a copy of what the message hands to them.
+fn at_once(message: &Message) -> usize {
+    let handed = message
+        .args
+        .first()
+        .map_or(0, |value| value.to_string().len());
+    (SENT_AT_ONCE / handed.max(1)).clamp(1, PART)
 }
 
 /// Ids as an attribute.

@@ -210,22 +210,21 @@ impl Message {
 
     /// The message with so many members at most, and others for the rest of them. Whoever splits it has kept
     /// them all.
-    pub(crate) fn split_by_count(&self, most: usize) -> Vec<Self> {
-        let Some(whole) = &self.fan_out else {
-            return Vec::new();
-        };
-        let size = narrowed(whole.size());
-        let chunks = whole.members.chunks(most).enumerate();
-        let parts = chunks.map(|(place, members)| {
-            let first = whole.first() + narrowed(place * most);
-            let part = Part {
-                first,
-                size,
-                kept: true,
-            };
-            self.with_members(part, members.to_vec())
-        });
-        parts.collect()
+    pub(crate) fn split_by_count(&self, most: usize) -> impl Iterator<Item = Self> + '_ {
+        let whole = self.fan_out.iter();
+        whole.flat_map(move |whole| {
+            let size = narrowed(whole.size());
+            let chunks = whole.members.chunks(most).enumerate();
+            chunks.map(move |(place, members)| {
+                let first = whole.first() + narrowed(place * most);
+                let part = Part {
+                    first,
+                    size,
+                    kept: true,
+                };
+                self.with_members(part, members.to_vec())
+            })
+        })
     }
 
     /// The message of some of its members, which nobody has kept.

@@ -26,7 +26,7 @@ pub(super) async fn xsum(#[state] runs: &Runs, numbers: Vec<i64>) -> Result<i64,
 }
 
 #[task]
-async fn echo(value: Value) -> Result<Value, TaskError> {
+pub(super) async fn echo(value: Value) -> Result<Value, TaskError> {
     Ok(value)
 }
 

@@ -1,8 +1,16 @@
 //! Groups among what is old, forged, large or slow.
 
-use super::canvas::{call, world};
+use std::sync::atomic::AtomicUsize;
+
+use async_trait::async_trait;
+
+use super::canvas::{call, echo, world};
 use super::*;
+use crate::error::Result;
 use crate::group::member_id;
+use crate::message::FanOut;
+use crate::ports::{Depth, Key, Outcome, Page, Ports, Queue, Receipt, Sent, Store, Write};
+use crate::watch;
 
 const DAY: u64 = 86_400;
 
@@ -17,6 +25,101 @@ impl World {
     async fn completed(&self, group: &str) -> u32 {
         let group = self.app().result_of::<Vec<Value>>(group);
         group.completed().await.unwrap()
+    }
+}
+
+/// Ports whose sends take a while.
+struct Slow {
+    ports: Ports,
+    /// The bytes on their way to the queue, and the most there ever were.
+    sending: AtomicUsize,
+    most: AtomicUsize,
+}
+
+impl Slow {
+    fn world() -> (World, Arc<Self>) {
+        let (mut world, told) = world();
+        let ports = world.app().ports().clone();
+        let slow = Arc::new(Self {
+            ports: ports.clone(),
+            sending: AtomicUsize::new(0),
+            most: AtomicUsize::new(0),
+        });
+        let ports = Ports {
+            queue: slow.clone(),
+            store: slow.clone(),
+            ..ports
+        };
+        let app = App::new(ports, world.app().config().clone());
+        world.worker = Worker::new(app)
+            .tasks(tasks![add, echo])
+            .state(world.runs.clone())
+            .state(told);
+        (world, slow)
+    }
+}
+
+#[async_trait]
+impl Store for Slow {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        self.ports.store.get(key).await
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        self.ports.store.get_many(keys).await
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        self.ports.store.query(pk, after, limit).await
+    }
+
+    async fn write(&self, write: Write) -> Result<Outcome> {
+        self.ports.store.write(write).await
+    }
+
+    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
+        self.ports.store.write_many(writes).await
+    }
+}
+
+#[async_trait]
+impl Queue for Slow {
+    async fn send(&self, queue: &QueueName, batch: Vec<Outgoing>) -> Result<Vec<Result<Sent>>> {
+        let bytes = batch.iter().map(Outgoing::size).sum();
+        let sending = self.sending.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.most.fetch_max(sending, Ordering::Relaxed);
+        self.ports.clock.sleep(Duration::from_millis(10)).await;
+        self.sending.fetch_sub(bytes, Ordering::Relaxed);
+        self.ports.queue.send(queue, batch).await
+    }
+
+    async fn receive(
+        &self,
+        queue: &QueueName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>> {
+        self.ports.queue.receive(queue, max, wait).await
+    }
+
+    async fn delete_many(
+        &self,
+        queue: &QueueName,
+        receipts: Vec<Receipt>,
+    ) -> Result<Vec<Result<()>>> {
+        self.ports.queue.delete_many(queue, receipts).await
+    }
+
+    async fn hide_many(
+        &self,
+        queue: &QueueName,
+        changes: Vec<(Receipt, Duration)>,
+    ) -> Result<Vec<Result<()>>> {
+        self.ports.queue.hide_many(queue, changes).await
+    }
+
+    async fn depth(&self, queue: &QueueName) -> Result<Depth> {
+        self.ports.queue.depth(queue).await
     }
 }
 
@@ -72,7 +175,7 @@ async fn a_group_is_looked_after_by_its_own_members() {
         world.lose_messages(&member_id("g", 1));
         world.work_off().await;
         world.pass(2 * 3600).await;
-        let check = crate::message::FanOut::check("g", crate::watch::span(world.app().now()));
+        let check = FanOut::check("g", watch::span(world.app().now()));
         world.send_body("default", check.encode().unwrap()).await;
         world.work_off().await;
         let record = world.app().whole(world.record("g").await).await.unwrap();
@@ -120,4 +223,22 @@ async fn whoever_claims_to_be_a_member_ends_no_group() {
             assert!(world.status("g").await.is_final());
         }
     }
+}
+
+/// What each member is handed is in memory for some of them at a time.
+#[tokio::test(start_paused = true)]
+async fn a_large_result_is_handed_to_a_few_members_at_a_time() {
+    const LARGE: usize = 300_000;
+    let (world, slow) = Slow::world();
+    let large = "x".repeat(LARGE);
+    let member = json!({ "task": "echo", "ignore_result": true });
+    let group = json!({ "group": vec![member; 60], "id": "g" });
+    let chain = json!({ "chain": [call("echo", json!([large])), group] });
+    world.send_body("default", chain.to_string()).await;
+    world.step("default").await;
+    slow.most.store(0, Ordering::Relaxed);
+    assert_eq!(world.step("default").await, [Disposition::Done]);
+    assert_eq!(world.messages("default").len(), 60);
+    let most = slow.most.load(Ordering::Relaxed);
+    assert!(most > 3_000_000 && most < 4_500_000, "{most}");
 }
