@@ -21,6 +21,7 @@ use crate::worker::Disposition;
 
 use super::coalesce::{all, hand_out, unanswered};
 use super::follow::{Ending, Output, Up};
+use super::outage::outlasts_receives;
 use super::standing::{kept_for, unleased};
 use super::{Batch, Job};
 
@@ -462,14 +463,37 @@ impl Batch<'_> {
         }
     }
 
-    /// The results that a message has for its first argument, where they are too many to be carried.
-    pub(super) async fn carried(&self, message: &Message) -> Result<Option<Value>> {
-        let Some(group) = &message.results_of else {
+    /// The results that a message has for its first argument, where they are too many to be carried. They are
+    /// read within the time that the run has; where that isn't enough, the message may come again.
+    pub(super) async fn carried(&self, job: &Job<'_>) -> Result<Option<Value>> {
+        let Some(group) = &job.message.results_of else {
             return Ok(None);
         };
+        let left = self.stop_at().since(self.now());
+        let clock = &self.worker.app().ports().clock;
+        tokio::select! {
+            biased;
+            results = self.results_of(group) => results.map(Some),
+            () = clock.sleep(left) => {
+                let seconds = left.as_secs();
+                let what = format!(
+                    "the results of group {group}, its argument, could not be read in the {seconds} s that the \
+                     invocation had left: give the function more time, or the group fewer and smaller results"
+                );
+                // An outage passes; what takes too long each time is the group's own.
+                let kind = match outlasts_receives(job.delivery) {
+                    true => ErrorKind::TooLarge,
+                    false => ErrorKind::Timeout,
+                };
+                Err(Error::new(kind, what))
+            }
+        }
+    }
+
+    async fn results_of(&self, group: &str) -> Result<Value> {
         let app = self.worker.app();
         match app.group(group).await? {
-            Some(header) => app.results(&header).await.map(Some),
+            Some(header) => app.results(&header).await,
             None => Err(Error::new(
                 ErrorKind::NotFound,
                 format!("the record of group {group} isn't there any more"),

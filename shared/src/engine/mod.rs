@@ -396,7 +396,7 @@ impl<'a> Batch<'a> {
                 Verdict::lost(known, &error, self.now())
             }
             None => {
-                let outcome = match self.carried(&known.job.message).await {
+                let outcome = match self.carried(known.job).await {
                     Ok(input) => self.run(known, &mut claimed, input).await,
                     Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => Err(TaskError::permanent(error)),

@@ -1,10 +1,10 @@
 //! Groups among what is old, forged, large or slow.
 
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use async_trait::async_trait;
 
-use super::canvas::{call, echo, world};
+use super::canvas::{call, echo, world, xsum};
 use super::*;
 use crate::error::Result;
 use crate::group::member_id;
@@ -28,9 +28,10 @@ impl World {
     }
 }
 
-/// Ports whose sends take a while.
+/// Ports whose sends take a while, and whose reads of many records take so many seconds.
 struct Slow {
     ports: Ports,
+    reads: AtomicU64,
     /// The bytes on their way to the queue, and the most there ever were.
     sending: AtomicUsize,
     most: AtomicUsize,
@@ -42,6 +43,7 @@ impl Slow {
         let ports = world.app().ports().clone();
         let slow = Arc::new(Self {
             ports: ports.clone(),
+            reads: AtomicU64::new(0),
             sending: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
         });
@@ -52,7 +54,7 @@ impl Slow {
         };
         let app = App::new(ports, world.app().config().clone());
         world.worker = Worker::new(app)
-            .tasks(tasks![add, echo])
+            .tasks(tasks![add, echo, xsum])
             .state(world.runs.clone())
             .state(told);
         (world, slow)
@@ -66,6 +68,8 @@ impl Store for Slow {
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        let seconds = self.reads.load(Ordering::Relaxed);
+        self.ports.clock.sleep(Duration::from_secs(seconds)).await;
         self.ports.store.get_many(keys).await
     }
 
@@ -241,4 +245,47 @@ async fn a_large_result_is_handed_to_a_few_members_at_a_time() {
     assert_eq!(world.messages("default").len(), 60);
     let most = slow.most.load(Ordering::Relaxed);
     assert!(most > 3_000_000 && most < 4_500_000, "{most}");
+}
+
+/// A body whose argument takes too long to be read is handed back in time, and at last given up.
+#[tokio::test(start_paused = true)]
+async fn results_are_read_within_the_invocation() {
+    for reads in [2, 100] {
+        let (world, slow) = Slow::world();
+        let members: Vec<Value> = (0..120).map(|n| call("add", json!([n, 0]))).collect();
+        let chord = json!({ "chord": members, "body": call("xsum", json!([])) });
+        let id = world.send_body("default", chord.to_string()).await;
+        for _ in 0..13 {
+            world.step("default").await;
+        }
+        slow.reads.store(100, Ordering::Relaxed);
+        let mut handed_back = 0;
+        while !world.status(&id).await.is_final() {
+            let deadline = world.invocation().deadline;
+            for disposition in world.step("default").await {
+                if disposition == Disposition::Returned {
+                    assert!(world.app().now() < deadline);
+                    assert_eq!(world.status(&id).await, State::Retry, "nobody holds it");
+                    handed_back += 1;
+                }
+            }
+            if handed_back == reads {
+                slow.reads.store(0, Ordering::Relaxed);
+            }
+            world.pass(5).await;
+        }
+        let record = world.record(&id).await;
+        if reads == 2 {
+            assert_eq!(record.result, Some(json!(119 * 60)));
+            assert_eq!(handed_back, 2);
+        } else {
+            let error = record.error.unwrap();
+            assert_eq!(handed_back, 5);
+            assert!(
+                error.message.contains("could not be read in the 58 s"),
+                "{error}"
+            );
+            assert!(world.messages("default").is_empty());
+        }
+    }
 }
