@@ -345,7 +345,17 @@ impl App {
 
     /// The records of a group's members, in order.
     pub(crate) async fn members(&self, group: &str, size: u32) -> Result<Vec<Record>> {
-        let ids: Vec<String> = (0..size).map(|index| member_id(group, index)).collect();
+        self.members_at(group, 0..size).await
+    }
+
+    /// The records of some of a group's members.
+    pub(crate) async fn members_at(
+        &self,
+        group: &str,
+        places: impl IntoIterator<Item = u32>,
+    ) -> Result<Vec<Record>> {
+        let ids = places.into_iter().map(|index| member_id(group, index));
+        let ids: Vec<String> = ids.collect();
         let keys: Vec<Key> = ids.iter().map(|id| Key::Result(id.clone())).collect();
         let items = self.ports().store.get_many(&keys).await?;
         let now = self.now();

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{AsyncResult, ResultError, outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::member_id;
-use crate::record::State;
+use crate::record::{Record, State};
 
 impl<T> AsyncResult<T> {
     /// What was before it: of a chain the step before, of a chord's body the group, of what a task sent that
@@ -47,7 +47,10 @@ impl<T> AsyncResult<Vec<T>> {
     /// # Errors
     /// When the tables can't be read; `Invalid`, if it is no group.
     pub async fn completed(&self) -> Result<u32> {
-        match self.size().await? {
+        let record = self.record().await?;
+        match self.size_of(&record)? {
+            // What is counted is kept for two weeks, its result for as long as is wanted.
+            Some(size) if record.status == State::Success => Ok(size),
             Some(size) => self.app.completed(&self.id, size).await,
             None => Ok(0),
         }
@@ -63,7 +66,8 @@ impl<T> AsyncResult<Vec<T>> {
         Ok(ids.map(|id| self.app.result_of(id)).collect())
     }
 
-    /// The members as they come to their ends: Celery's `iterate`. It waits so long at most for all of them.
+    /// The members as they come to their ends: Celery's `iterate`. It waits so long at most for all of them. One
+    /// that was revoked before it began comes to its end when its message does.
     pub fn as_completed(&self, timeout: Duration) -> Completed<'_, T> {
         Completed {
             of: self,
@@ -71,6 +75,7 @@ impl<T> AsyncResult<Vec<T>> {
             size: None,
             known: BTreeMap::new(),
             told: 0,
+            over: false,
         }
     }
 
@@ -105,7 +110,10 @@ impl<T> AsyncResult<Vec<T>> {
 
     /// How many members the group has; none, before it has begun.
     async fn size(&self) -> Result<Option<u32>> {
-        let record = self.record().await?;
+        self.size_of(&self.record().await?)
+    }
+
+    fn size_of(&self, record: &Record) -> Result<Option<u32>> {
         match (record.size, record.status) {
             (Some(size), _) => Ok(Some(size)),
             (None, State::Pending | State::Revoked) => Ok(None),
@@ -124,8 +132,10 @@ pub struct Completed<'a, T> {
     until: crate::time::Timestamp,
     size: Option<u32>,
     /// Members that have ended and weren't told yet, by their places; `None`, once told.
-    known: BTreeMap<u32, Option<crate::record::Record>>,
+    known: BTreeMap<u32, Option<Record>>,
     told: u32,
+    /// Whether the group was found at its end, and all its members looked at then.
+    over: bool,
 }
 
 impl<T: DeserializeOwned> Completed<'_, T> {
@@ -171,9 +181,19 @@ impl<T: DeserializeOwned> Completed<'_, T> {
         }
     }
 
+    /// Asks for the members that are counted since. What is counted is kept for two weeks: of a group that has
+    /// ended, once for all of them.
     async fn look(&mut self, size: u32) -> Result<(), ResultError> {
-        let records = self.of.app.members(&self.of.id, size).await?;
-        for (place, record) in (0..).zip(records) {
+        let (app, id) = (&self.of.app, &self.of.id);
+        let (mut new, _) = app.counted(id, size).await?;
+        new.retain(|place| !self.known.contains_key(place));
+        if new.is_empty() && !self.over && self.of.state().await?.is_final() {
+            self.over = true;
+            new = (0..size).collect();
+            new.retain(|place| !self.known.contains_key(place));
+        }
+        let records = app.members_at(id, new.iter().copied()).await?;
+        for (place, record) in new.into_iter().zip(records) {
             if record.status.is_final() {
                 self.known.entry(place).or_insert(Some(record));
             }

@@ -289,3 +289,44 @@ async fn results_are_read_within_the_invocation() {
         }
     }
 }
+
+/// Who waits for members reads what is new of them, and what is kept for longer than the counts.
+#[tokio::test(start_paused = true)]
+async fn only_members_that_are_newly_done_are_read() {
+    let mut config = Config::memory();
+    config.result_expires = Duration::from_secs(30 * DAY);
+    let world = World::with(config);
+    let members: Vec<Value> = (0..300).map(|n| call("add", json!([n, 0]))).collect();
+    let group = json!({ "group": members, "id": "g" });
+    world.send_body("default", group.to_string()).await;
+    for _ in 0..2 {
+        world.step("default").await;
+    }
+    let group = world.app().result_of::<Vec<i64>>("g");
+    let before = world.memory.counts();
+    let mut ended = group.as_completed(Duration::from_secs(1));
+    let mut told = Vec::new();
+    while let Ok(Some((place, value))) = ended.next().await {
+        assert_eq!(value.unwrap(), i64::from(place));
+        told.push(place);
+    }
+    assert_eq!(told.len(), 10);
+    let units = world.memory.counts().since(&before).read_units;
+    // The group's record, two blocks, ten members; then six looks that find nothing new, and the group's state.
+    assert!(units <= 13 + 6 * 3 + 1, "{units}");
+    let mut ended = group.as_completed(Duration::from_secs(1));
+    world.work_off().await;
+    told.clear();
+    while let Some((place, _)) = ended.next().await.unwrap() {
+        told.push(place);
+    }
+    assert_eq!(told, (0..300).collect::<Vec<_>>());
+    world.pass(20 * DAY).await;
+    assert_eq!(group.completed().await.unwrap(), 300);
+    let mut ended = group.as_completed(Duration::ZERO);
+    let mut told = 0;
+    while ended.next().await.unwrap().is_some() {
+        told += 1;
+    }
+    assert_eq!(told, 300);
+}
