@@ -235,6 +235,29 @@ async fn a_group_ends_before_its_records_do() {
     );
 }
 
+/// The last look that gives up may be lost, too.
+#[tokio::test(start_paused = true)]
+async fn a_group_ends_though_the_look_at_its_longest_age_is_lost() {
+    let (world, _) = world();
+    let far = json!({ "task": "add", "args": [1, 1], "countdown": 20 * DAY });
+    let id = world
+        .open(&json!({ "group": [far, call("add", json!([1, 1]))] }))
+        .await;
+    world.lose(1);
+    world.live(13 * DAY).await;
+    let is_look = |one: &StoredMessage| one.body.contains("\"check\"");
+    while !world.messages("default").iter().any(is_look) {
+        world.pass(60).await;
+        Beat::new().tick(world.app()).await.unwrap();
+    }
+    assert_eq!(world.lose_those(|body| body.contains("\"check\"")), 1);
+    world.live(3 * HOUR).await;
+    assert_eq!(world.status(&id).await, State::Started);
+    world.live(4 * HOUR).await;
+    let error = world.record(&id).await.error.unwrap();
+    assert!(error.message.contains("raised Lost("), "{error}");
+}
+
 /// A group that ends costs a write for its watch and one for its members, and a delete by a look.
 #[tokio::test(start_paused = true)]
 async fn a_watch_costs_little() {
@@ -255,5 +278,5 @@ async fn a_watch_costs_little() {
     // The ticks' watermark, and the delete.
     assert_eq!(looked.write_units, 120 + 1, "{looked:?}");
     // Each ten minutes the four partitions of each span that comes to an age.
-    assert!(looked.of("Query") <= 13 * 18 * 4, "{looked:?}");
+    assert!(looked.of("Query") <= 13 * 19 * 4, "{looked:?}");
 }
