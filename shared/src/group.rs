@@ -396,7 +396,7 @@ pub(crate) fn chord_error(member: &str, error: &Failure, at: Timestamp) -> Failu
 /// The attributes that make a record a group's: its size, and its message without the members.
 ///
 /// # Errors
-/// `TooLarge`, for a body or callbacks that would fill the record.
+/// `TooLarge`, for a body, callbacks or what the members are handed that would fill the record.
 pub(crate) fn header_fields(message: &Message, size: usize) -> Result<Vec<(Field, Attribute)>> {
     let mut kept = message.clone();
     if let Some(fan_out) = &mut kept.fan_out {
@@ -407,8 +407,8 @@ pub(crate) fn header_fields(message: &Message, size: usize) -> Result<Vec<(Field
     if kept.len() > RECORDED {
         let bytes = kept.len();
         let what = format!(
-            "what follows the group has {bytes} bytes; a record holds {RECORDED}: give its tasks references \
-             in place of the data"
+            "what follows the group and what its members are handed have {bytes} bytes together; a record \
+             holds {RECORDED}: give its tasks references in place of the data"
         );
         return Err(Error::new(ErrorKind::TooLarge, what));
     }

@@ -330,3 +330,22 @@ async fn only_members_that_are_newly_done_are_read() {
     }
     assert_eq!(told, 300);
 }
+
+/// What is too large may be the data, not what follows.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_is_handed_too_much_says_so() {
+    let (world, _) = world();
+    let large = "x".repeat(310_000);
+    let group = json!({ "group": [json!({ "task": "echo" })], "id": "g" });
+    let chain = json!({ "chain": [call("echo", json!([large])), group] });
+    world.send_body("default", chain.to_string()).await;
+    world.work_off().await;
+    let error = world.record("g").await.error.unwrap();
+    assert_eq!(error.kind, "TooLarge");
+    assert!(
+        error
+            .message
+            .starts_with("what follows the group and what its members are handed have 310"),
+        "{error}"
+    );
+}
