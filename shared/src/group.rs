@@ -114,6 +114,8 @@ pub(crate) struct Counted {
     pub(crate) full: bool,
     /// Whether one of its places has failed.
     pub(crate) failed: bool,
+    /// Whether others had failed before, and none of these: then it isn't for these to tell of it.
+    pub(crate) late: bool,
 }
 
 impl Counted {
@@ -126,14 +128,14 @@ impl Counted {
         size: u32,
     ) -> Self {
         let width = block.width(size);
-        let all = |name, added: &BTreeSet<i64>| {
-            let mut all = before.map_or_else(BTreeSet::new, |item| places(item, name, width));
-            all.extend(added.range(0..width.into()));
-            all.len()
-        };
+        let before = |name| before.map_or_else(BTreeSet::new, |item| places(item, name, width));
+        let mut all = before(block::DONE);
+        all.extend(done.range(0..width.into()));
+        let failed_before = before(block::FAILED);
         Self {
-            full: u32::try_from(all(block::DONE, done)).is_ok_and(|count| count >= width),
-            failed: all(block::FAILED, failed) > 0,
+            full: u32::try_from(all.len()).is_ok_and(|count| count >= width),
+            failed: !failed_before.is_empty() || failed.range(0..width.into()).next().is_some(),
+            late: !failed_before.is_empty() && failed_before.is_disjoint(failed),
         }
     }
 }

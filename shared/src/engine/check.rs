@@ -82,6 +82,10 @@ impl Batch<'_> {
     /// look after.
     async fn follow_end(&self, job: &Job<'_>, header: &Header, ending: Ending) -> Result<bool> {
         let message = &header.message;
+        if job.delivery.receive_count > 1 {
+            // An earlier delivery may have ended it, and its process have died before it did what follows.
+            self.after(message, ending.clone()).await?;
+        }
         let Some((next, rest)) = message.next() else {
             // At most it is a member of another group, and counted: once more costs one write.
             if message.member.is_some() {

@@ -14,7 +14,7 @@ use crate::group::{
 };
 use crate::launch::{Launch, Origin, outgoing};
 use crate::message::{FanOut, Member, Message};
-use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
+use crate::ports::{Attribute, Change, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{self, State, field};
 use crate::watch;
 use crate::worker::Disposition;
@@ -251,7 +251,8 @@ impl Batch<'_> {
             let counted = Counted::of(before.as_ref(), &done, &failed, block, size);
             if fast {
                 // Whoever is still to come finds the group at its end.
-                return self.complete_at_once(member).await;
+                let late = counted.late;
+                return self.complete_at_once(group, block, &failed, late).await;
             }
             if !counted.full {
                 return Ok(None);
@@ -268,35 +269,6 @@ impl Batch<'_> {
         }
     }
 
-    /// Counts places in a block: the item before.
-    async fn add_to(
-        &self,
-        block: Block,
-        group: &str,
-        done: &BTreeSet<i64>,
-        failed: &BTreeSet<i64>,
-    ) -> Result<Option<Item>> {
-        loop {
-            let now = self.now();
-            let write = block.add(group, done, failed, now);
-            if let Outcome::Applied(before) = self.insist(&write).await? {
-                return Ok(before);
-            }
-            let anew = record::anew(write, now);
-            if let Outcome::Applied(_) = self.insist(&anew).await? {
-                return Ok(None);
-            }
-            // Somebody else has begun it anew, or an earlier try of this: it isn't past its `ttl` any more.
-        }
-    }
-
-    /// Writes for as long as the invocation lasts.
-    async fn insist(&self, write: &Write) -> Result<Outcome> {
-        let ports = self.worker.app().ports();
-        let tried = ports.store.write(write.clone()).await;
-        record::insist(ports, write, tried, self.invocation.deadline).await
-    }
-
     /// Ends a group and does what follows; what it is a member of is left to be counted. Done again, it does
     /// what follows again.
     pub(super) async fn complete(&self, id: &str, failed: bool) -> Result<Up> {
@@ -306,50 +278,7 @@ impl Batch<'_> {
         }
     }
 
-    /// The same, by one of the members that has failed, in a group that such a one ends.
-    async fn complete_at_once(&self, member: &Member) -> Result<Up> {
-        let Some(header) = self.begun(&member.group).await? else {
-            return Ok(None);
-        };
-        let is_one = member.index < header.size && fails_of(&header.message) == Fails::Fast;
-        match is_one {
-            true => self.end(&header, true).await,
-            false => Ok(None),
-        }
-    }
-
-    /// The same, by a member that has filled the group's root block; or what its message takes for that. Only
-    /// the group's record knows how many members there are, and where they are counted.
-    async fn complete_full(&self, root: Block, member: &Member, failed: bool) -> Result<Up> {
-        let Some(header) = self.begun(&member.group).await? else {
-            return Ok(None);
-        };
-        let (id, size) = (&member.group, header.size);
-        let is_sure = root.level == 0 && member.size == size;
-        if !is_sure && self.worker.app().completed(id, size).await? < size {
-            tracing::warn!(
-                task_id = id,
-                size,
-                named = member.size,
-                "not all its members are done"
-            );
-            return Ok(None);
-        }
-        self.end(&header, failed).await
-    }
-
-    async fn begun(&self, id: &str) -> Result<Option<Header>> {
-        let header = self.worker.app().group(id).await?;
-        if header.is_none() {
-            tracing::error!(
-                task_id = id,
-                "a group is done whose record isn't there any more"
-            );
-        }
-        Ok(header)
-    }
-
-    async fn end(&self, header: &Header, failed: bool) -> Result<Up> {
+    pub(super) async fn end(&self, header: &Header, failed: bool) -> Result<Up> {
         let id = &header.message.id;
         if let Some(ended) = Ending::of(id, &header.item) {
             return self.consequences(&header.message, ended).await;
@@ -569,7 +498,7 @@ pub(super) fn list(ids: Vec<String>) -> Attribute {
 }
 
 /// What the failure of one of its members does to the group.
-fn fails_of(message: &Message) -> Fails {
+pub(super) fn fails_of(message: &Message) -> Fails {
     let fan_out = message.fan_out.as_ref();
     fan_out.map(|fan_out| fan_out.fails).unwrap_or_default()
 }

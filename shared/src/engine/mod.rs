@@ -24,6 +24,7 @@ mod check;
 mod claim;
 mod coalesce;
 mod company;
+mod counts;
 mod decide;
 mod finish;
 mod follow;

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use async_trait::async_trait;
 
 use super::canvas::{call, echo, world, xsum};
+use super::mortal::{Mortal, survives};
 use super::*;
 use crate::error::Result;
 use crate::group::member_id;
@@ -348,4 +349,99 @@ async fn a_group_that_is_handed_too_much_says_so() {
             .starts_with("what follows the group and what its members are handed have 310"),
         "{error}"
     );
+}
+
+/// One of the members of a group that fails at once, with somebody to be told.
+fn fails_at_once(members: usize) -> Value {
+    let members = vec![call("fail", json!(["no luck"])); members];
+    let body = json!({ "task": "xsum", "id": "b", "link_error": call("tell", json!([])) });
+    json!({ "chord": members, "body": body, "on_failure": "fast" })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_group_that_fails_at_once_is_told_by_the_first() {
+    let (world, told) = world();
+    let fails = fails_at_once(40).to_string();
+    world.send_body("default", fails).await;
+    for _ in 0..5 {
+        world.step("default").await;
+    }
+    let waiting = world.messages("default");
+    assert_eq!(waiting.len(), 1, "{waiting:?}");
+    assert_eq!(world.status("b").await, State::Failure);
+    world.work_off().await;
+    assert_eq!(told.all().len(), 1);
+}
+
+/// Whoever ended it may have died before it told anybody; others that fail meanwhile don't.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_group_is_told_though_its_teller_dies() {
+    let mut told_later = 0;
+    for calls in 0..12 {
+        let (mut world, told) = world();
+        let fails = fails_at_once(3).to_string();
+        world.send_body("default", fails).await;
+        world.step("default").await;
+        let deliveries = world.receive("default").await;
+        let mortal = Worker::new(Mortal::app(&world, calls)).tasks(tasks![fail]);
+        let alive = std::mem::replace(&mut world.worker, mortal);
+        let invocation = world.invocation();
+        let first = world.worker.handle(&deliveries[..1], &invocation);
+        let survived = survives(&world, first).await.is_some();
+        world.worker = alive;
+        let others = &deliveries[1..];
+        let done = world.worker.handle(others, &world.invocation()).await;
+        world.acknowledge(others, &done).await;
+        let told_at_once = world
+            .messages("default")
+            .iter()
+            .any(|one| one.body.contains("tell"));
+        told_later += usize::from(!told_at_once);
+        assert!(told_at_once || !survived);
+        world.pass(100).await;
+        while !world.messages("default").is_empty() || !world.messages("quarantine").is_empty() {
+            world.step("default").await;
+            world.step("quarantine").await;
+            world.pass(10).await;
+        }
+        assert_eq!(told.all().len(), 1, "{calls} calls");
+        assert_eq!(world.status("b").await, State::Failure, "{calls} calls");
+    }
+    assert!(told_later > 0, "nobody died in between");
+}
+
+/// A look that dies after it has ended a group comes again.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_group_is_told_though_the_look_dies_that_ended_it() {
+    let mut ended_untold = 0;
+    for calls in 0..14 {
+        let (mut world, told) = world();
+        let members = [call("add", json!([1, 1]))];
+        let group = json!({ "group": members, "id": "g", "link_error": call("tell", json!([])) });
+        world.send_body("default", group.to_string()).await;
+        world.step("default").await;
+        let member = member_id("g", 0);
+        world.app().revoke(&member).await.unwrap();
+        world.lose_messages(&member);
+        let check = FanOut::check("g", watch::span(world.app().now()));
+        world.send_body("default", check.encode().unwrap()).await;
+        let deliveries = world.receive("default").await;
+        let mortal = Worker::new(Mortal::app(&world, calls)).tasks(tasks![add]);
+        let alive = std::mem::replace(&mut world.worker, mortal);
+        let invocation = world.invocation();
+        let look = world.worker.handle(&deliveries, &invocation);
+        survives(&world, look).await;
+        world.worker = alive;
+        let has_ended = world.status("g").await == State::Failure;
+        let is_told = world
+            .messages("default")
+            .iter()
+            .any(|one| one.body.contains("tell"));
+        ended_untold += usize::from(has_ended && !is_told);
+        world.pass(100).await;
+        world.work_off().await;
+        assert_eq!(world.status("g").await, State::Failure, "{calls} calls");
+        assert_eq!(told.all().len(), 1, "{calls} calls");
+    }
+    assert!(ended_untold > 0, "no look died in between");
 }
