@@ -93,6 +93,7 @@ impl Batch<'_> {
         self.end(&header, failed).await
     }
 
+    /// The record of a group of which a member has ended, so that it must have begun.
     pub(super) async fn begun(&self, id: &str) -> Result<Option<Header>> {
         let header = self.worker.app().group(id).await?;
         if header.is_none() {
