@@ -80,6 +80,8 @@ fn conditions() -> Vec<(When, bool, bool)> {
         (When::AtMost("n".into(), 5_i64.into()), true, false),
         (When::AtMost("n".into(), 4_i64.into()), false, false),
         (When::AtMost("nothing".into(), 4_i64.into()), false, false),
+        (not(When::AtMost("n".into(), 4_i64.into())), true, true),
+        (not(When::AtMost("n".into(), 5_i64.into())), false, true),
         (When::Contains("done".into(), 2), true, false),
         (When::Contains("done".into(), 3), false, false),
         (When::Contains("nothing".into(), 2), false, false),
