@@ -455,28 +455,25 @@ impl Batch<'_> {
             ]),
         };
         let store = &*self.worker.app().ports().store;
-        let failure = match record::write(store, write, now).await? {
-            Outcome::Applied(_) => failure.clone(),
-            // Given up before, by an earlier delivery of this message or for another part; or done, and only
-            // its acknowledgement was lost.
-            Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {
-                Some(Ending::Failure(failure)) if failure.kind == "Undelivered" => failure,
-                _ => return Ok(Disposition::Done),
-            },
-        };
+        let outcome = record::write(store, write, now).await?;
         // A part knows nothing of what follows its group; the group's record does, if it has begun.
-        let header = match job
-            .message
-            .fan_out
-            .as_ref()
-            .and_then(|fan_out| fan_out.part)
-        {
-            Some(_) => self.worker.app().group(id).await?,
-            None => None,
-        };
+        let header = self.worker.app().group(id).await?;
         let message = header
             .as_ref()
             .map_or(&job.message, |header| &header.message);
+        let failure = match outcome {
+            Outcome::Applied(_) => failure.clone(),
+            Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {
+                // Given up before, by an earlier delivery of this message or for another part.
+                Some(Ending::Failure(failure)) if failure.kind == "Undelivered" => failure,
+                // Whoever ended it may have died before it did what follows.
+                Some(ended) => {
+                    self.after(message, ended).await?;
+                    return Ok(Disposition::Done);
+                }
+                None => return Ok(Disposition::Done),
+            },
+        };
         self.after(message, Ending::Failure(failure.clone()))
             .await?;
         self.dead_job(job, &failure, 0).await

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::group::member_id;
 use crate::message::FanOut;
 use crate::ports::{Depth, Key, Outcome, Page, Ports, Queue, Receipt, Sent, Store, Write};
+use crate::record;
 use crate::watch;
 
 const DAY: u64 = 86_400;
@@ -444,4 +445,43 @@ async fn the_end_of_a_group_is_told_though_the_look_dies_that_ended_it() {
         assert_eq!(told.all().len(), 1, "{calls} calls");
     }
     assert!(ended_untold > 0, "no look died in between");
+}
+
+/// Whoever ended an empty group may have died before its body was sent, and nobody take its message any more.
+#[tokio::test(start_paused = true)]
+async fn the_end_of_a_group_is_followed_up_when_its_message_is_given_up() {
+    let mut ended_alone = 0;
+    for calls in 0..10 {
+        let (mut world, told) = world();
+        let chord = json!({ "chord": [], "body": call("xsum", json!([])) });
+        let id = world.send_body("default", chord.to_string()).await;
+        let deliveries = world.receive("default").await;
+        let mortal = Worker::new(Mortal::app(&world, calls)).tasks(tasks![add]);
+        let alive = std::mem::replace(&mut world.worker, mortal.state(told));
+        let invocation = world.invocation();
+        let first = world.worker.handle(&deliveries, &invocation);
+        if survives(&world, first).await.is_some() {
+            break;
+        }
+        world.worker = alive;
+        let groups = world.memory.store().items(Table::Results);
+        let ended = groups
+            .iter()
+            .any(|item| record::status(item) == Some(State::Success));
+        ended_alone += usize::from(ended && world.messages("default").len() == 1);
+        for _ in 0..10 {
+            world.pass(91).await;
+            drop(world.receive("default").await);
+        }
+        world.pass(91).await;
+        world.step("undelivered").await;
+        world.work_off().await;
+        let expected = if ended {
+            State::Success
+        } else {
+            State::Failure
+        };
+        assert_eq!(world.status(&id).await, expected, "{calls} calls");
+    }
+    assert!(ended_alone > 0, "nobody died in between");
 }
