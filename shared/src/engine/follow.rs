@@ -28,6 +28,8 @@ pub(super) enum Ending {
     Grown(Output, Value),
     /// For good, with its reason.
     Failure(Failure),
+    /// With what came before it, which has failed: its own message wasn't sent, but by a redrive since.
+    Unsent(Failure),
     /// Before it began: revoked or expired.
     Revoked(Failure),
     /// With no outcome to be kept.
@@ -66,6 +68,12 @@ impl Ending {
                     Some(added) => Ending::Grown(output, added),
                     None => Ending::Success(output),
                 })
+            }
+            // Whoever receives a message says where it came from.
+            State::Failure
+                if item.contains_key(field::PARENT_ID) && !item.contains_key(field::QUEUE) =>
+            {
+                error().map(Ending::Unsent)
             }
             State::Failure => error().map(Ending::Failure),
             State::Revoked => error().map(Ending::Revoked),
@@ -148,8 +156,11 @@ impl Batch<'_> {
                 let whose = (message.id.as_str(), message.task.as_str());
                 self.errbacks(message, whose, &message.link_error, &failure)
                     .await?;
+                self.tell_body(message, &failure).await?;
                 self.end_here(message, State::Failure, &failure).await
             }
+            // Whoever was to be told of it was.
+            Ending::Unsent(failure) => self.end_here(message, State::Failure, &failure).await,
             Ending::Revoked(failure) => self.end_here(message, State::Revoked, &failure).await,
             Ending::Ignored => self.end_ignored(message).await,
         }
@@ -276,6 +287,18 @@ impl Batch<'_> {
         all(sent).await.map(drop)
     }
 
+    /// The errbacks of a chord's body are told of its header's failure.
+    async fn tell_body(&self, message: &Message, failure: &Failure) -> Result<()> {
+        let fan_out = message.fan_out.as_ref();
+        let Some(body) = fan_out.and_then(|fan_out| fan_out.body.as_ref()) else {
+            return Ok(());
+        };
+        let body = canvas::read(body.clone(), "the body of the chord")?;
+        let errbacks = canvas::write_all(body.errbacks().into_iter().cloned())?;
+        let whose = (body.first_id().map_or("", String::as_str), body.name());
+        self.errbacks(message, whose, &errbacks, failure).await
+    }
+
     /// What would have followed never runs: it gets its final state, so that nobody waits for it.
     async fn end_here(&self, message: &Message, state: State, failure: &Failure) -> Result<Up> {
         if let Some(fan_out) = &message.fan_out
@@ -283,11 +306,6 @@ impl Batch<'_> {
         {
             let body = canvas::read(body.clone(), "the body of the chord")?;
             self.record_unsent(message, &body, state, failure).await?;
-            if state == State::Failure {
-                let errbacks = canvas::write_all(body.errbacks().into_iter().cloned())?;
-                let whose = (body.first_id().map_or("", String::as_str), body.name());
-                self.errbacks(message, whose, &errbacks, failure).await?;
-            }
         }
         for step in &message.chain {
             let step = canvas::read(step.clone(), "a step of the chain")?;

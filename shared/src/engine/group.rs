@@ -316,7 +316,7 @@ impl Batch<'_> {
                 State::Success
             }
             // Started it has: what was revoked is a part of it.
-            Ending::Failure(failure) | Ending::Revoked(failure) => {
+            Ending::Failure(failure) | Ending::Unsent(failure) | Ending::Revoked(failure) => {
                 changes.push(Change::Set(field::ERROR.into(), failure.into()));
                 State::Failure
             }

@@ -509,3 +509,29 @@ async fn what_is_not_over_is_not_edited() {
     let refused = world.letters().redrive(&id, &args(json!(0))).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::Conflict);
 }
+
+/// A step that is redriven runs alone: what followed it has ended, and whoever was told of that isn't told again.
+#[tokio::test(start_paused = true)]
+async fn what_has_ended_with_a_step_that_is_redriven_stays_so() {
+    let next = json!({ "task": "echo" });
+    let chord = json!({ "chord": [next, next], "body": next });
+    for next in [next, chord] {
+        let (world, told) = super::canvas::world();
+        let chain = json!({
+            "chain": [{ "task": "answer", "id": "first", "args": ["reject"] }, next],
+            "link_error": { "task": "tell" },
+        });
+        let id = world.send_body("default", chain.to_string()).await;
+        world.work_off().await;
+        let whole = world.record(&id).await;
+        assert_eq!(whole.status, State::Failure);
+        assert_eq!(told.all().len(), 1);
+
+        let mended = args(json!("wait"));
+        world.letters().redrive("first", &mended).await.unwrap();
+        world.work_off().await;
+        assert_eq!(world.status("first").await, State::Success);
+        assert_eq!(world.record(&id).await, whole);
+        assert_eq!(told.all().len(), 1, "{:?}", told.all());
+    }
+}

@@ -124,17 +124,29 @@ impl<'a> Judge<'a> {
         }
     }
 
+    /// Whether whoever wrote this had a message of the task.
+    fn was_received(&self, id: &String, step: &Step) -> bool {
+        let Caller::Invocation(number) = step.by else {
+            return true;
+        };
+        let place = usize::try_from(number).ok();
+        let invocation = place.and_then(|place| self.history.invocations.get(place));
+        invocation.is_none_or(|invocation| invocation.ids.contains(id))
+    }
+
     fn none_missing(&mut self) {
         let history = self.history;
         let tasks = history.sent.iter().filter_map(|sent| sent.task.as_ref());
         let sent: BTreeSet<&String> = tasks.map(|task| &task.id).collect();
-        // A step that was never sent ends with the failure of the one before it, and has no message.
+        // A step that was never sent has no message.
         for (id, steps) in history.steps.iter().filter(|(id, _)| sent.contains(id)) {
             // What was redriven since has none any more.
             let lives = steps.iter().map(|step| step.generation).max();
             let last = self.deaths(id).pop();
             // The letter of what was replaced is that of what stands for it.
             let last = last.filter(|death| Some(death.generation) == lives && !death.replaced);
+            // It ended with the step before it, which was redriven since and has sent it in vain.
+            let last = last.filter(|death| self.was_received(id, death));
             let mut letters = history.dead_letters.iter();
             let there = letters.any(|letter| letter.id.as_ref() == Some(id));
             if let Some(kind) = last
