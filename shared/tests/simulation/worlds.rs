@@ -206,31 +206,36 @@ pub(crate) async fn redriven(world: &World) -> Result<(), BoxError> {
         let letters = world.observer().dead_letters();
         let all = letters.list(&Selection::all(), 1000).await?;
         for letter in all.into_iter().filter(|letter| letter.task_id.is_some()) {
-            let operator = world.app().dead_letters();
-            let as_it_is = Edit::default();
-            for _ in 0..30 {
-                // Now and then the operator gives up in the midst of it, and tries again.
-                let most = match world.random().chance(0.2) {
-                    true => Duration::from_millis(world.random().below(800)),
-                    false => Duration::from_secs(600),
-                };
-                let redriven = tokio::select! {
-                    biased;
-                    redriven = operator.redrive(&letter.id, &as_it_is) => redriven,
-                    () = world.sleep(most) => continue,
-                };
-                match redriven {
-                    // Or it is hidden still, after a try that was broken off: gone, it stays gone.
-                    Ok(None) => world.sleep(Duration::from_secs(70)).await,
-                    Err(error) if error.is_retryable() => {}
-                    // Done, or not to be done: the error says why.
-                    _ => break,
-                }
-            }
+            redrive(world, &letter.id).await;
         }
     }
     world.settle().await;
     Ok(())
+}
+
+/// One dead letter sent back to work.
+pub(crate) async fn redrive(world: &World, id: &str) {
+    let operator = world.app().dead_letters();
+    let as_it_is = Edit::default();
+    for _ in 0..30 {
+        // Now and then the operator gives up in the midst of it, and tries again.
+        let most = match world.random().chance(0.2) {
+            true => Duration::from_millis(world.random().below(800)),
+            false => Duration::from_secs(600),
+        };
+        let redriven = tokio::select! {
+            biased;
+            redriven = operator.redrive(id, &as_it_is) => redriven,
+            () = world.sleep(most) => continue,
+        };
+        match redriven {
+            // Or it is hidden still, after a try that was broken off: gone, it stays gone.
+            Ok(None) => world.sleep(Duration::from_secs(70)).await,
+            Err(error) if error.is_retryable() => {}
+            // Done, or not to be done: the error says why.
+            _ => break,
+        }
+    }
 }
 
 /// Tasks of steps, and nothing else.
