@@ -161,7 +161,11 @@ impl Batch<'_> {
             let again = blocks(size).map(|block| {
                 let first = block.first();
                 let next = failed.range(first..).next();
-                (first, next.is_some_and(|next| Block::of(*next) == block))
+                // One that has failed, as the one that did: by its error the group fails.
+                match next.filter(|next| Block::of(**next) == block) {
+                    Some(failed) => (*failed, true),
+                    None => (first, false),
+                }
             });
             return self.count_all(header, again).await;
         }

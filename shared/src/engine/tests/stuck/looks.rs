@@ -115,6 +115,28 @@ async fn who_has_ended_uncounted_is_counted() {
     assert_eq!(world.runs.count(), 260);
 }
 
+/// The same of one that failed: by the member that did.
+#[tokio::test(start_paused = true)]
+async fn a_look_completes_a_group_with_the_failure_of_who_failed() {
+    let (world, _) = world();
+    let mut members = numbers(3);
+    members[1] = call("fail", json!(["no luck"]));
+    let id = world.open(&json!({ "group": members })).await;
+    world.work_off().await;
+    let ended = world.record(&id).await;
+    assert_eq!(ended.status, State::Failure);
+    let changes = vec![
+        Change::Set(field::STATUS.into(), State::Started.into()),
+        Change::Remove(field::FINISHED_AT.into()),
+    ];
+    world.set(Key::Result(id.clone()), changes).await;
+    world.send_check(&id).await;
+    world.work_off().await;
+    let again = world.record(&id).await;
+    assert_eq!(again.status, State::Failure);
+    assert_eq!(again.error.unwrap().message, ended.error.unwrap().message);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_look_may_come_twice_and_late() {
     let (world, told) = world();
