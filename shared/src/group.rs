@@ -321,6 +321,11 @@ impl App {
                     (State::Failure | State::Revoked, _) => {
                         record.error.and_then(|error| settled(Err(error)))
                     }
+                    // It was counted as failed, and is redriven since.
+                    (State::Retry | State::Started, _) if record.generation > 0 => {
+                        let error = record.error.unwrap_or_else(|| redriven(self.now()));
+                        settled(Err(error))
+                    }
                     _ => None,
                 };
                 results.push(value.ok_or_else(|| gone(group, &record.id))?);
@@ -376,6 +381,17 @@ pub(crate) fn blocks(size: u32) -> impl Iterator<Item = Block> {
 fn gone(group: &str, member: &str) -> Error {
     let what = format!("the result of member {member} of group {group} isn't there any more");
     Error::new(ErrorKind::NotFound, what)
+}
+
+/// What a group that collects has of a member whose failure a redrive has taken away.
+fn redriven(at: Timestamp) -> Failure {
+    Failure {
+        kind: "Redriven".to_owned(),
+        message: "it had failed, and was redriven before its group ended".to_owned(),
+        causes: Vec::new(),
+        retries: 0,
+        at,
+    }
 }
 
 /// The error of a group that failed, as Celery calls it.

@@ -535,3 +535,34 @@ async fn what_has_ended_with_a_step_that_is_redriven_stays_so() {
         assert_eq!(told.all().len(), 1, "{:?}", told.all());
     }
 }
+
+/// A member that failed is counted, whatever is done about it: the group doesn't wait for its new life.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_collects_takes_the_failure_of_a_member_that_runs_again() {
+    let (world, _) = super::canvas::world();
+    let chord = json!({
+        "chord": [
+            { "task": "answer", "args": ["reject"] },
+            { "task": "add", "args": [1, 1], "countdown": 10 },
+        ],
+        "on_failure": "collect",
+        "body": { "task": "echo" },
+    });
+    let id = world.send_body("default", chord.to_string()).await;
+    world.step("default").await;
+    world.step("default").await;
+    let letters = world.letters().list(&Selection::all(), 10).await.unwrap();
+    let letter = letters.first().unwrap();
+    // Not ready, for longer than the other member takes.
+    let edit = args(json!("snooze"));
+    world.letters().redrive(&letter.id, &edit).await.unwrap();
+    for _ in 0..15 {
+        world.step("default").await;
+        world.pass(1).await;
+    }
+    let record = world.record(&id).await;
+    assert_eq!(record.status, State::Success, "{:?}", record.error);
+    let result = record.result.unwrap();
+    assert!(result[0]["error"]["type"].is_string(), "{result}");
+    assert_eq!(result[1], json!({ "ok": 2 }));
+}
