@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::finish::fence;
-use super::standing::{Standing, abandoned, unleased};
+use super::standing::{Standing, abandoned, tree, unleased};
 use super::{Batch, Branch, Job, Known, LEASE_GRACE, Rule, reached};
 
 /// How many deaths of its own a message is allowed.
@@ -290,12 +290,7 @@ impl Batch<'_> {
         if message.generation > 0 {
             fields.push((field::GENERATION, message.generation.into()));
         }
-        if let Some(parent) = &message.parent_id {
-            fields.push((field::PARENT_ID, parent.as_str().into()));
-        }
-        if let Some(root) = &message.root_id {
-            fields.push((field::ROOT_ID, root.as_str().into()));
-        }
+        fields.extend(tree(message));
         fields
     }
 

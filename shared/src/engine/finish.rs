@@ -16,7 +16,7 @@ use super::claim::Claimed;
 use super::decide::Verdict;
 use super::follow::{Ending, Output};
 use super::group::list;
-use super::standing::{Standing, kept_for, kept_message, unleased};
+use super::standing::{Standing, kept_for, kept_message, tree, unleased};
 use super::{Batch, Branch, Job, Known, Rule, reached};
 
 impl Batch<'_> {
@@ -130,6 +130,9 @@ impl Batch<'_> {
             set(field::STARTED_AT, claimed.started_at.into());
             set(field::ATTEMPT, job.message.attempt.into());
             set(field::RETRIES, job.message.retries.into());
+            for (name, id) in tree(&job.message) {
+                set(name, id);
+            }
         }
         let ttl = match verdict {
             Verdict::Retry {

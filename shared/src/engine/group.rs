@@ -22,7 +22,7 @@ use crate::worker::Disposition;
 use super::coalesce::{all, hand_out, unanswered};
 use super::follow::{Ending, Output, Up};
 use super::outage::outlasts_receives;
-use super::standing::{kept_for, unleased};
+use super::standing::{kept_for, tree, unleased};
 use super::{Batch, Job};
 
 /// How many members one delivery sends: some fifty calls, well within any invocation.
@@ -105,13 +105,7 @@ impl Batch<'_> {
             (field::STARTED_AT.into(), now.into()),
             (field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
         ]);
-        let of_tree = [
-            (field::PARENT_ID, &message.parent_id),
-            (field::ROOT_ID, &message.root_id),
-        ];
-        for (name, id) in of_tree {
-            fields.extend(id.as_deref().map(|id| (name.into(), id.into())));
-        }
+        fields.extend(tree(message).map(|(name, id)| (name.into(), id)));
         let set = |(name, value)| Change::Set(name, value);
         let write = Write {
             key: Key::Result(message.id.clone()),
@@ -373,8 +367,10 @@ impl Batch<'_> {
     fn chord_error(&self, member: &str, error: Option<Failure>) -> Failure {
         let error = error.unwrap_or_else(|| Failure {
             kind: "Unknown".to_owned(),
-            message: "it left no error: its record isn't there any more, or it hasn't ended"
-                .to_owned(),
+            message:
+                "it left no error: its record isn't there any more, it hasn't ended, or it was \
+                      redriven since"
+                    .to_owned(),
             causes: Vec::new(),
             retries: 0,
             at: self.now(),

@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::follow::Ending;
-use super::standing::kept_message;
+use super::standing::{kept_message, tree};
 use super::{Batch, Branch, Job, Rule, reached};
 
 /// Failures whose message goes to the dead-letter queue.
@@ -159,13 +159,15 @@ impl Batch<'_> {
         };
         reached(Branch::RevokedMessageKept);
         let revoked = When::Eq(field::STATUS.into(), State::Revoked.into());
+        let mut changes = vec![
+            Change::Set(field::TASK.into(), job.message.task.as_str().into()),
+            Change::Set(field::QUEUE.into(), job.home.as_str().into()),
+            Change::Set(field::MESSAGE.into(), message),
+        ];
+        changes.extend(tree(&job.message).map(|(name, id)| Change::Set(name.into(), id)));
         let write = Write {
             key: Key::Result(job.message.id.clone()),
-            op: Op::Update(vec![
-                Change::Set(field::TASK.into(), job.message.task.as_str().into()),
-                Change::Set(field::QUEUE.into(), job.home.as_str().into()),
-                Change::Set(field::MESSAGE.into(), message),
-            ]),
+            op: Op::Update(changes),
             when: When::All(vec![
                 revoked,
                 When::Not(Box::new(When::Has(field::MESSAGE.into()))),

@@ -236,6 +236,7 @@ impl Batch<'_> {
             Change::Set(field::TTL.into(), (now + expires).as_secs().into()),
             Change::Remove(field::DUE_AT.into()),
         ];
+        changes.extend(tree(&job.message).map(|(name, id)| Change::Set(name.into(), id)));
         if dead {
             let message_id = job.delivery.message_id.as_str();
             changes.push(Change::Set(field::MESSAGE_ID.into(), message_id.into()));
@@ -266,6 +267,16 @@ impl Batch<'_> {
             (_, standing) => standing,
         })
     }
+}
+
+/// What a record says of the tree that its task was sent in.
+pub(super) fn tree(message: &Message) -> impl Iterator<Item = (&'static str, Attribute)> {
+    let ids = [
+        (field::PARENT_ID, &message.parent_id),
+        (field::ROOT_ID, &message.root_id),
+    ];
+    ids.into_iter()
+        .filter_map(|(name, id)| Some((name, id.as_deref()?.into())))
 }
 
 /// How long a final record is kept. An id that somebody made up may come again in another message, and a dead

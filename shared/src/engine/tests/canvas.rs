@@ -510,6 +510,24 @@ async fn what_follows_a_group_is_guarded_by_its_record() {
     assert!(record.attempts.is_empty());
 }
 
+/// What has no claim says as well in whose tree it is, and so what a group has sent isn't forgotten altogether.
+#[tokio::test(start_paused = true)]
+async fn an_idempotent_task_and_one_that_never_began_know_who_sent_them() {
+    let (world, _) = world();
+    let again = json!({ "task": "add_again", "args": [1, 1] });
+    let expired = json!({ "task": "add", "args": [1, 1], "expires": "2020-01-01T00:00:00Z" });
+    let group = world.run(json!({ "group": [again, expired] })).await;
+    for (index, status) in [(0, State::Success), (1, State::Revoked)] {
+        let id = crate::group::member_id(&group.id, index);
+        let handle = world.app().result_of::<i64>(&id);
+        let record = handle.record().await.unwrap();
+        assert_eq!(record.parent_id.as_ref(), Some(&group.id));
+        assert_eq!(record.root_id.as_ref(), Some(&group.id));
+        handle.forget().await.unwrap();
+        assert_eq!(handle.record().await.unwrap().status, status);
+    }
+}
+
 /// Each list of errbacks has its own; whoever is told is told whose failure it is.
 #[tokio::test(start_paused = true)]
 async fn errbacks_of_a_header_and_of_its_body_are_different_tasks() {
