@@ -152,11 +152,28 @@ impl<'a> Expected<'a> {
             match outcome.now {
                 Ok(value) if !is_last => input = value,
                 _ if is_last => return outcome,
-                now => return Outcome { now, later: None },
+                now => {
+                    if let Some(later) = &outcome.later {
+                        self.sent_in_vain(&[&behind[..], rest].concat(), later);
+                    }
+                    return Outcome { now, later: None };
+                }
             }
         }
         let now = Ok(input);
         Outcome { now, later: None }
+    }
+
+    /// A step that is redriven sends the next, which has ended. One that has no claim runs before it finds that out.
+    fn sent_in_vain(&mut self, behind: &[&Shape], input: &Value) {
+        match behind.first().map(|next| (&next.kind, next.mark)) {
+            Some((Kind::Leaf("light", _), mark)) => self.run(mark, input.clone(), Run::Later),
+            Some((Kind::Chain(steps), _)) => {
+                let steps: Vec<&Shape> = steps.iter().collect();
+                self.sent_in_vain(&steps, input);
+            }
+            _ => {}
+        }
     }
 
     fn of_members(

@@ -5,6 +5,7 @@ mod expected;
 mod shapes;
 mod steps;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -65,12 +66,16 @@ async fn redriven(world: &World) -> Result<(), BoxError> {
     let mut sent = send(world, draw(world)).await?;
     let letters = world.observer().dead_letters();
     for _ in 0..world.random().below(5) {
-        world
-            .sleep(Duration::from_secs(world.random().below(60)))
-            .await;
+        let pause = Duration::from_secs(12);
+        let pause = world.random().between(Duration::ZERO, pause);
+        world.sleep(pause).await;
         let rejected = Selection::all().reason("Rejected");
+        let mut tasks = BTreeSet::new();
         for letter in letters.list(&rejected, 1000).await? {
-            redrive(world, &letter.id).await;
+            // A letter of each: its runs are counted up to ten.
+            if tasks.insert(letter.task_id) {
+                redrive(world, &letter.id).await;
+            }
         }
     }
     world.settle().await;

@@ -18,7 +18,8 @@ pub(crate) struct Shape {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Kind {
-    /// A task that takes all numbers it is given and its own: `leaf`, `flaky`, `light` or `echo`.
+    /// A task that takes all numbers it is given and its own: `leaf`, `flaky`, `light` or `echo`; or `late`, a
+    /// `leaf` with a countdown.
     Leaf(&'static str, i64),
     /// A task that fails for good: `fails` or `rejects`.
     Fails(&'static str),
@@ -50,7 +51,7 @@ pub(crate) enum How {
     Through,
 }
 
-const LEAVES: [&str; 6] = ["leaf", "leaf", "leaf", "flaky", "light", "echo"];
+const LEAVES: [&str; 7] = ["leaf", "leaf", "leaf", "late", "flaky", "light", "echo"];
 const FAILS: [&str; 2] = ["fails", "rejects"];
 const POLICIES: [OnFailure; 4] = [
     OnFailure::Wait,
@@ -184,6 +185,9 @@ impl Shape {
         let all = |shapes: &[Shape]| shapes.iter().map(Shape::json).collect::<Vec<_>>();
         let mark = self.mark;
         let mut json = match &self.kind {
+            Kind::Leaf("late", n) => {
+                json!({ "task": "leaf", "kwargs": { "n": n, "mark": mark }, "countdown": 3 * n })
+            }
             Kind::Leaf(task, n) => json!({ "task": task, "kwargs": { "n": n, "mark": mark } }),
             Kind::Fails(task) => json!({ "task": task, "kwargs": { "mark": mark } }),
             Kind::Replaces(by) => {
