@@ -106,6 +106,11 @@ impl<'a> Expected<'a> {
                 let later = now.clone().ok().filter(|_| is_lost);
                 self.of_task(mark, input, now, later)
             }
+            // What it adds is its group's.
+            Kind::Grows(n, _) => {
+                let value = json!(n + sum(input));
+                self.of_task(mark, input, Ok(value.clone()), Some(value))
+            }
             Kind::Chain(steps) => self.of_chain(steps, input, rest),
             Kind::Group(members, fails) => {
                 let now = self.of_members(members, *fails, input);
@@ -185,27 +190,21 @@ impl<'a> Expected<'a> {
         let before = self.runs.clone();
         let outcomes: Vec<_> = members
             .iter()
-            .map(|member| self.of(member, input, &[]).now)
+            .map(|member| self.of_member(member, fails, input))
             .collect();
         let lost: Vec<&Failures> = outcomes
             .iter()
             .filter_map(|one| one.as_ref().err())
             .collect();
-        if fails == OnFailure::Collect || lost.is_empty() {
-            let collects = fails == OnFailure::Collect;
-            let results = outcomes.iter().map(|one| match one {
-                Ok(value) if collects => json!({ "ok": value }),
-                Ok(value) => value.clone(),
-                Err(failures) => json!({ "error": failed(failures) }),
-            });
-            return Ok(results.collect());
+        if lost.is_empty() {
+            return Ok(outcomes.into_iter().flatten().flatten().collect());
         }
         if fails == OnFailure::Fast && self.known.faults {
             // Whoever sends the members may die, and find the group at its end.
             self.runs = before;
             self.left += 1;
             for member in members {
-                self.of(member, input, &[]);
+                drop(self.of_member(member, fails, input));
             }
             self.left -= 1;
         }
@@ -217,14 +216,38 @@ impl<'a> Expected<'a> {
             .iter()
             .map(|failures| failures.as_ref())
             .collect();
-        Err(all.map(|all| {
-            let all = all.into_iter().flatten();
-            let error = |(kind, message): &(String, String)| {
-                let message = format!("Dependency * raised {kind}({message:?})");
-                ("ChordError".to_owned(), message)
-            };
-            all.map(error).collect()
-        }))
+        Err(all.map(|all| all.into_iter().flatten().cloned().collect()))
+    }
+
+    /// What a member has for its group: its result, and behind it those of what it adds; or the failure by which
+    /// the group fails.
+    fn of_member(
+        &mut self,
+        member: &Shape,
+        fails: OnFailure,
+        input: &Value,
+    ) -> Result<Vec<Value>, Failures> {
+        let own = self.of(member, input, &[]).now;
+        let mut results = match (own, fails) {
+            (Ok(value), OnFailure::Collect) => vec![json!({ "ok": value })],
+            (Ok(value), _) => vec![value],
+            (Err(failures), OnFailure::Collect) => {
+                return Ok(vec![json!({ "error": failed(&failures) })]);
+            }
+            (Err(failures), _) => {
+                let error = |(kind, message): &(String, String)| {
+                    let message = format!("Dependency * raised {kind}({message:?})");
+                    ("ChordError".to_owned(), message)
+                };
+                return Err(failures.map(|failures| failures.iter().map(error).collect()));
+            }
+        };
+        if let Kind::Grows(_, added) = &member.kind
+            && let Value::Array(added) = self.of_members(added, fails, &Value::Null)?
+        {
+            results.extend(added);
+        }
+        Ok(results)
     }
 
     /// Whoever follows a group is told of its failure, as the body of a chord is: if that is a group, what follows
@@ -235,7 +258,7 @@ impl<'a> Expected<'a> {
         };
         self.call(&first.link_error, &failed(failures), Run::Must);
         let behind = match &first.kind {
-            Kind::Leaf(..) | Kind::Fails(_) | Kind::Replaces(_) => return,
+            Kind::Leaf(..) | Kind::Fails(_) | Kind::Replaces(_) | Kind::Grows(..) => return,
             Kind::Chain(steps) => steps.iter().chain(rest.iter().copied()).collect(),
             Kind::Group(..) => rest.to_vec(),
             Kind::Chord(_, _, body) => [&[&**body], rest].concat(),

@@ -24,6 +24,8 @@ pub(crate) enum Kind {
     /// A task that fails for good: `fails` or `rejects`.
     Fails(&'static str),
     Replaces(Box<Shape>),
+    /// A `leaf` that adds these to the group which it is a member of, as it always is.
+    Grows(i64, Vec<Shape>),
     Chain(Vec<Shape>),
     Group(Vec<Shape>, OnFailure),
     Chord(Vec<Shape>, OnFailure, Box<Shape>),
@@ -88,6 +90,15 @@ impl Shape {
             let shapes = 0..random.below(most);
             shapes.map(|_| Self::random(random, depth - 1)).collect()
         };
+        let members = |most| {
+            let mut members: Vec<Shape> = many(most);
+            for member in &mut members {
+                if random.chance(0.15) {
+                    *member = Kind::Grows(2, many(4)).into();
+                }
+            }
+            members
+        };
         let one = || Box::new(Self::random(random, depth - 1));
         let kind = match random.below(if depth == 0 { 5 } else { 10 }) {
             0 if random.chance(0.3) => Kind::Fails(pick(random, &FAILS)),
@@ -101,8 +112,8 @@ impl Shape {
                 Kind::Chain(steps)
             }
             7 if random.chance(0.5) => Kind::Replaces(one()),
-            7 => Kind::Group(many(5), pick(random, &POLICIES)),
-            _ => Kind::Chord(many(6), pick(random, &POLICIES), one()),
+            7 => Kind::Group(members(5), pick(random, &POLICIES)),
+            _ => Kind::Chord(members(6), pick(random, &POLICIES), one()),
         };
         let callbacks = || {
             let some = 0..random.below(7).saturating_sub(4);
@@ -123,7 +134,10 @@ impl Shape {
         let leaf = prop_oneof![9 => leaf, 1 => fails];
         linked(leaf).prop_recursive(4, 30, 5, |shape| {
             let one = shape.clone().prop_map(Box::new);
-            let many = |most| vec(shape.clone(), 0..=most);
+            let added = vec(shape.clone(), 0..=3);
+            let grows = linked((0..10_i64, added).prop_map(|(n, added)| Kind::Grows(n, added)));
+            let member = prop_oneof![5 => shape.clone(), 1 => grows];
+            let many = |most| vec(member.clone(), 0..=most);
             let policy = || proptest::sample::select(&POLICIES[..]);
             linked(prop_oneof![
                 2 => vec(shape.clone(), 1..=3).prop_map(Kind::Chain),
@@ -153,7 +167,9 @@ impl Shape {
         match &mut self.kind {
             Kind::Leaf(..) | Kind::Fails(_) => Vec::new(),
             Kind::Replaces(by) => vec![by],
-            Kind::Chain(all) | Kind::Group(all, _) => all.iter_mut().collect(),
+            Kind::Grows(_, all) | Kind::Chain(all) | Kind::Group(all, _) => {
+                all.iter_mut().collect()
+            }
             Kind::Chord(all, _, body) => all.iter_mut().chain([&mut **body]).collect(),
         }
     }
@@ -192,6 +208,9 @@ impl Shape {
             Kind::Fails(task) => json!({ "task": task, "kwargs": { "mark": mark } }),
             Kind::Replaces(by) => {
                 json!({ "task": "replaces", "kwargs": { "by": by.json(), "mark": mark } })
+            }
+            Kind::Grows(n, added) => {
+                json!({ "task": "grows", "kwargs": { "n": n, "add": all(added), "mark": mark } })
             }
             Kind::Chain(steps) => json!({ "chain": all(steps) }),
             Kind::Group(members, fails) => {

@@ -173,6 +173,25 @@ async fn replaces(
     Err(ctx.replace(Signature::<(), Value>::try_from(chain)?))
 }
 
+/// A `leaf` that adds these to the group which it is a member of.
+#[task(max_retries = 3, default_retry_delay = secs(2))]
+async fn grows(
+    #[ctx] ctx: &Context,
+    #[state] log: &Log,
+    #[default] input: Value,
+    #[default] n: i64,
+    #[default] add: Vec<Value>,
+    #[default] mark: u64,
+) -> Result<i64, TaskError> {
+    log.add(mark, ctx, &input);
+    for member in add {
+        ctx.add_to_chord(Signature::<(), Value>::try_from(member)?)?;
+    }
+    Ok(n + sum(&input))
+}
+
 pub(crate) fn all() -> Tasks {
-    tasks![leaf, flaky, light, echo, fails, rejects, called, replaces]
+    tasks![
+        leaf, flaky, light, echo, fails, rejects, called, replaces, grows
+    ]
 }
