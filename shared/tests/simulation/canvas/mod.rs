@@ -168,7 +168,8 @@ fn compositions_without_faults_yield_what_they_should() {
 #[test]
 fn members_that_are_lost_are_made_up_for() {
     let test = "canvas::members_that_are_lost_are_made_up_for";
-    run(test, Faults::all(), 20, purged);
+    // A group that SQS gives up has failed: nobody looks for those of its members that are lost as well.
+    run(test, Faults::all().unstarted(0.0), 20, purged);
 }
 
 #[test]
@@ -231,7 +232,7 @@ fn a_chord_of_a_hundred_thousand_members() {
     runtime.block_on(async {
         let memory = Memory::default();
         let worker = Worker::new(memory.app()).tasks(tasks![itself, total]);
-        let members = (0..MEMBERS).map(|n| itself::s(n));
+        let members = (0..MEMBERS).map(itself::s);
         let sent = worker
             .app()
             .send(chord(members.collect::<Vec<_>>(), total::partial()))

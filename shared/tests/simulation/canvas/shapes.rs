@@ -81,7 +81,10 @@ impl From<How> for Callback {
 }
 
 fn pick<T: Copy>(random: &Random, among: &[T]) -> T {
-    *random.pick(among).expect("none of them is empty")
+    match random.pick(among) {
+        Some(one) => *one,
+        None => unreachable!("there is always something to be picked"),
+    }
 }
 
 impl Shape {
