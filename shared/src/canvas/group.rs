@@ -75,8 +75,8 @@ where
     steps.into_iter().fold(first, Signature::then)
 }
 
-/// These members, as a group that fails as soon as one of them does, instead of when all are done. The others still
-/// run, and nobody waits for them.
+/// These members, as a group that fails as soon as one of them does, instead of when all are done. Nobody waits for
+/// the others, which still run if they have been sent.
 ///
 /// ```
 /// # use sedano::{fail_fast, group, task, TaskError};
