@@ -207,6 +207,14 @@ impl World {
         self.shared.clock.sleep(duration).await;
     }
 
+    /// Tells that the scenario itself went between until now, by purging a queue say: what was due before isn't
+    /// held to have begun soon.
+    pub fn disturbed(&self) {
+        let now = self.shared.clock.now();
+        let mut history = self.shared.history();
+        history.calm_from = history.calm_from.max(now);
+    }
+
     /// How many bodies of this task have begun.
     pub fn runs(&self, id: &str) -> usize {
         let history = self.shared.history();

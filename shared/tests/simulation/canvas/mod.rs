@@ -57,6 +57,8 @@ async fn purged(world: &World) -> Result<(), BoxError> {
         Beat::new().tick(world.observer()).await?;
         world.settle().await;
     }
+    // What was purged begins when a look has missed it.
+    world.disturbed();
     sent.came_to_what_it_should(world).await
 }
 
