@@ -315,7 +315,8 @@ impl Context {
     /// ```
     ///
     /// What is added yields what the group's other members do: the compiler can't see that, and where it is wrong the
-    /// body fails with a type error. What one run adds has some 300 KB; it may add more by adding a member that does.
+    /// body fails with a type error. What one run adds and returns has to fit into its record, 380 KB in all; it may add
+    /// more by adding a member that does. A [`checkpoint`](Context::checkpoint)'s step that isn't done again adds nothing.
     ///
     /// # Errors
     /// Permanent: a task that is no member of a group; one that something in its member follows, or that stands for

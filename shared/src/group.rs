@@ -15,7 +15,7 @@ use crate::failure::Failure;
 use crate::id;
 use crate::message::{Message, RECORDED};
 use crate::ports::{Attribute, BoxFuture, Change, Field, Item, Key, Op, When, Write};
-use crate::record::{Record, State, count, field, is_expired};
+use crate::record::{Record, State, count, failure, field, is_expired, status};
 use crate::time::Timestamp;
 
 /// How many places a block holds: 250 numbers, names and keys stay below the kilobyte that one write unit
@@ -333,18 +333,26 @@ impl App {
                     continue;
                 }
                 let added = added_id(&record.id);
-                match self.group(&added).await? {
-                    Some(header) => {
-                        if !self.gather(&header, fails, most, results).await? {
-                            return Ok(false);
-                        }
+                let header = self.group(&added).await?;
+                // All its members are done, but where it never began, was given up, or its own group has ended
+                // before it: by who was redriven since.
+                let is_whole = |header: &Header| match status(&header.item) {
+                    Some(State::Success) => true,
+                    Some(State::Failure) => {
+                        let error = header.item.get(field::ERROR).and_then(failure);
+                        error.is_some_and(|error| error.kind == CHORD_ERROR)
                     }
-                    None => {
-                        let never_begun = self.record(&added).await?.error;
-                        let value = never_begun.and_then(|error| settled(Err(error)));
-                        results.push(value.ok_or_else(|| gone(group, &added))?);
+                    _ => false,
+                };
+                if let Some(header) = header.filter(is_whole) {
+                    if !self.gather(&header, fails, most, results).await? {
+                        return Ok(false);
                     }
+                    continue;
                 }
+                let error = self.record(&added).await?.error;
+                let error = error.unwrap_or_else(|| redriven(self.now()));
+                results.push(settled(Err(error)).ok_or_else(|| gone(group, &added))?);
             }
             Ok(true)
         })

@@ -82,7 +82,10 @@ impl Batch<'_> {
     /// look after.
     async fn follow_end(&self, job: &Job<'_>, header: &Header, ending: Ending) -> Result<bool> {
         let message = &header.message;
-        if job.delivery.receive_count > 1 {
+        let now = self.now();
+        let ended = instant(&header.item, field::FINISHED_AT).unwrap_or(now);
+        let follows = matches!(ending, Ending::Success(_) | Ending::Grown(..));
+        if job.delivery.receive_count > 1 && !(follows && now.since(ended) >= GONE) {
             // An earlier delivery may have ended it, and its process have died before it did what follows.
             self.after(message, ending.clone()).await?;
         }
@@ -93,6 +96,9 @@ impl Batch<'_> {
             }
             return Ok(true);
         };
+        if !follows {
+            return self.follow_failure(job, header, ending).await;
+        }
         let mut next = canvas::read(next.clone(), "what follows the group")?;
         let default = id::derived(&[&message.id, "next"]);
         next.identify(&next.id().cloned().unwrap_or(default));
@@ -123,6 +129,29 @@ impl Batch<'_> {
             self.after(message, ending).await?;
         }
         Ok(quiet >= GONE)
+    }
+
+    /// What follows a group that has failed never runs, and has its records for that: the last of them is written
+    /// when everybody was told. Whether there is no more to look after.
+    async fn follow_failure(&self, job: &Job<'_>, header: &Header, ending: Ending) -> Result<bool> {
+        let message = &header.message;
+        let body = message
+            .fan_out
+            .as_ref()
+            .and_then(|fan_out| fan_out.body.as_ref());
+        let Some(last) = message.chain.last().or(body) else {
+            return Ok(true);
+        };
+        let last = canvas::read(last.clone(), "what follows the group")?;
+        let ids: Vec<String> = last.ids().into_iter().map(|(id, _)| id).collect();
+        let is_told = self.items(ids.clone()).await?.len() == ids.len();
+        let now = self.now();
+        let since = instant(&header.item, field::FINISHED_AT).unwrap_or(now);
+        if !is_told && now.since(since) >= self.patience(job, &last) {
+            tracing::warn!(task_id = message.id, "a group's failure is told again");
+            self.after(message, ending).await?;
+        }
+        Ok(is_told)
     }
 
     /// Whether its first task is to be seen in the results table once it has run. An idempotent one without
@@ -268,6 +297,12 @@ impl Batch<'_> {
     ) -> Result<Vec<Missing>> {
         let (id, size) = (&header.message.id, header.size);
         let mut kept = self.worker.app().kept_members(id, size).await?;
+        // What stands for a task is in that one's record, too.
+        let recorded = header.message.fan_out.as_ref();
+        let recorded = recorded.map_or(&[][..], |fan_out| &fan_out.members);
+        for (kept, member) in kept.iter_mut().zip(recorded) {
+            kept.get_or_insert_with(|| member.clone());
+        }
         let mut missing = Vec::with_capacity(indexes.len());
         let mut inner = Vec::new();
         for index in indexes {
@@ -299,7 +334,10 @@ impl Batch<'_> {
             let stand = match &kept {
                 Some((_, canvas)) => stand(canvas, items, &mut since, now),
                 None => match items.get(&member_id(id, index)) {
-                    Some(item) => stand_of(item, since, now),
+                    Some(item) => {
+                        since = instant(item, field::FINISHED_AT).unwrap_or(since);
+                        stand_of(item, since, now)
+                    }
                     None => Stand::Quiet(since),
                 },
             };

@@ -253,11 +253,12 @@ impl Batch<'_> {
         step: &Canvas,
         failure: &Failure,
     ) -> Result<Up> {
-        self.record_unsent(message, step, State::Failure, failure)
-            .await?;
+        // Before the record, by which whoever comes again takes them for told.
         let errbacks = canvas::write_all(step.errbacks().into_iter().cloned())?;
         let whose = (step.first_id().map_or("", String::as_str), step.name());
         self.errbacks(message, whose, &errbacks, failure).await?;
+        self.record_unsent(message, step, State::Failure, failure)
+            .await?;
         self.end_here(message, State::Failure, failure).await
     }
 
@@ -340,7 +341,8 @@ impl Batch<'_> {
         let now = self.now();
         let expires = self.worker.app().config().result_expires;
         let writes = step.ids().into_iter().map(|(id, task)| {
-            let ttl = now + kept_for(&id, false, expires);
+            // By it a look knows for two weeks that everybody was told.
+            let ttl = now + kept_for(&id, true, expires);
             let item = Item::from([
                 (field::TASK.into(), task.into()),
                 (field::STATUS.into(), state.into()),

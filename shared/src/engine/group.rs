@@ -48,8 +48,13 @@ impl Batch<'_> {
             self.watch(message).await?;
         }
         if fan_out.first() > 0
-            && let Some(group) = self.worker.app().group(&message.id).await?
-            && Ending::of(&message.id, &group.item).is_some()
+            && self
+                .worker
+                .app()
+                .record(&message.id)
+                .await?
+                .status
+                .is_final()
         {
             // It was revoked or given up, or has failed at once.
             return Ok(Disposition::Done);

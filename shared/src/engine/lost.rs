@@ -117,21 +117,25 @@ impl Batch<'_> {
             Some((_, canvas)) => canvas.ids(),
             None => vec![(id.clone(), String::new())],
         };
+        // Before the records, by which a look that comes again takes them for told. Who has ended, but for what
+        // it has added, hasn't failed.
+        if let Some((_, canvas)) = &member.kept
+            && !member.has_added
+        {
+            let step = stopped_at(canvas, items, self.now());
+            let mut of_member = message.clone();
+            of_member.id = step.first_id().cloned().unwrap_or_else(|| id.clone());
+            step.name().clone_into(&mut of_member.task);
+            let errbacks = canvas::write_all(step.errbacks().into_iter().cloned())?;
+            let whose = (of_member.id.as_str(), of_member.task.as_str());
+            self.errbacks(&of_member, whose, &errbacks, &failure)
+                .await?;
+        }
         for (step, task) in steps {
             self.record_lost(message, step, &task, &failure).await?;
         }
         if member.has_added {
             self.record_lost(message, added_id(&id), GROUP, &failure)
-                .await?;
-        }
-        if let Some((_, canvas)) = &member.kept {
-            let step = stopped_at(canvas, items, self.now());
-            let mut of_member = message.clone();
-            of_member.id = step.first_id().cloned().unwrap_or(id);
-            step.name().clone_into(&mut of_member.task);
-            let errbacks = canvas::write_all(step.errbacks().into_iter().cloned())?;
-            let whose = (of_member.id.as_str(), of_member.task.as_str());
-            self.errbacks(&of_member, whose, &errbacks, &failure)
                 .await?;
         }
         let place = place_in(message, member.index, size);

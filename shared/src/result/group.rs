@@ -81,7 +81,7 @@ impl<T> AsyncResult<Vec<T>> {
 
     /// Revokes the members that haven't started, and tells how many there were: Celery's
     /// `GroupResult.revoke`. One that runs goes on. The group fails, as one does whose members were revoked.
-    /// Before it has begun the group itself is revoked, and none of its members is ever sent: 0.
+    /// Before it has begun the group itself is revoked, and none of its members is sent any more: 0.
     ///
     /// # Errors
     /// When the tables can't be read or written.

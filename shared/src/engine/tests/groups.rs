@@ -6,7 +6,9 @@ use async_trait::async_trait;
 
 use super::canvas::{call, echo, world, xsum};
 use super::mortal::{Mortal, survives};
+use super::stuck::HOUR;
 use super::*;
+use crate::beat::Beat;
 use crate::error::Result;
 use crate::group::member_id;
 use crate::message::FanOut;
@@ -484,4 +486,61 @@ async fn the_end_of_a_group_is_followed_up_when_its_message_is_given_up() {
         assert_eq!(world.status(&id).await, expected, "{calls} calls");
     }
     assert!(ended_alone > 0, "nobody died in between");
+}
+
+/// Whoever tells of a group's failure may die midway, and its message be lost.
+#[tokio::test(start_paused = true)]
+async fn the_failure_of_a_group_is_told_to_the_last_step() {
+    let mut told_in_part = 0;
+    for calls in 0..14 {
+        let (mut world, told) = world();
+        Beat::new().tick(world.app()).await.unwrap();
+        let body = json!({ "task": "xsum", "link_error": call("tell", json!([])) });
+        let chain = [
+            json!({ "group": [call("fail", json!(["no luck"]))] }),
+            body,
+            call("echo", json!([])),
+        ];
+        let id = world
+            .send_body("default", json!({ "chain": chain }).to_string())
+            .await;
+        world.step("default").await;
+        let deliveries = world.receive("default").await;
+        let mortal = Worker::new(Mortal::app(&world, calls)).tasks(tasks![fail]);
+        let alive = std::mem::replace(&mut world.worker, mortal);
+        let invocation = world.invocation();
+        let member = world.worker.handle(&deliveries, &invocation);
+        let survived = survives(&world, member).await.is_some();
+        world.worker = alive;
+        if survived {
+            break;
+        }
+        if world.status(&world.group()).await != State::Failure {
+            continue;
+        }
+        told_in_part += u32::from(!world.status(&id).await.is_final());
+        world.lose_those(|body| body == deliveries[0].body);
+        world.live(4 * HOUR).await;
+        assert_eq!(world.status(&id).await, State::Failure, "{calls} calls");
+        assert_eq!(told.all().len(), 1, "{calls} calls");
+    }
+    assert!(told_in_part > 0, "nobody died in between");
+}
+
+/// Parts of a group that was revoked before it began are not sent.
+#[tokio::test(start_paused = true)]
+async fn the_later_messages_of_a_revoked_group_send_nothing() {
+    let (world, _) = world();
+    let part = |first: u32| {
+        let members = vec![call("add", json!([1, 1])); 30];
+        let part = json!({ "first": first, "size": 60 });
+        json!({ "v": 1, "id": "g", "group_id": "g", "group": members, "part": part }).to_string()
+    };
+    let group = world.app().result_of::<Vec<i64>>("g");
+    assert_eq!(group.revoke_members().await.unwrap(), 0);
+    world.send_body("default", part(30)).await;
+    world.send_body("default", part(0)).await;
+    world.work_off().await;
+    assert_eq!(world.runs.count(), 0);
+    assert_eq!(world.status("g").await, State::Revoked);
 }
