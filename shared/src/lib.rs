@@ -28,7 +28,7 @@
 //! | say how it failed | [`TaskError`], [`ResultExt`]; guide: [retries](guide::retries) |
 //! | ask for its result | [`AsyncResult`], [`Record`]; guide: [results](guide::results) |
 //! | run it | [`Worker`], `lambda::run`; guide: [deploy](guide::deploy) |
-//! | send it by the clock | [`beat`] |
+//! | send it by the clock | [`beat`], [`schedule`] |
 //! | look after what failed for good | [`dead_letters`] |
 //! | test it | [`memory`], `sim`; guide: [testing](guide::testing) |
 //! | write a message by hand | [`Message`]; guide: [message](guide::message) |
@@ -84,6 +84,7 @@ mod plan;
 pub mod ports;
 mod record;
 mod result;
+pub mod schedule;
 mod signature;
 #[cfg(feature = "sim")]
 pub mod sim;

@@ -20,6 +20,7 @@ use crate::ports::{Attribute, Change, Field, Item, Key, Op, Outcome, When, Write
 use crate::signature::Signature;
 use crate::time::Timestamp;
 
+pub use crate::schedule::{Schedule, every};
 pub use sync::{Plan, Step};
 
 /// How far ahead a tick sends: the minute until the next one, and ten seconds for its being late.
@@ -46,31 +47,6 @@ struct Entry {
     signature: Signature<(), ()>,
 }
 
-/// When an entry is due.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Schedule {
-    /// At every multiple of this since 1970-01-01T00:00:00Z: the same instants wherever and whenever
-    /// beat runs. At least one second; whole seconds.
-    Every(Duration),
-}
-
-/// Every so often, aligned to the clock.
-pub const fn every(period: Duration) -> Schedule {
-    Schedule::Every(period)
-}
-
-impl Schedule {
-    /// The due times after `after` up to `until`.
-    fn due(self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> {
-        let Schedule::Every(period) = self;
-        let step = i64::try_from(period.as_millis()).unwrap_or(i64::MAX).max(1);
-        let first = after.as_millis().div_euclid(step).saturating_add(1);
-        let last = until.as_millis().div_euclid(step);
-        (first..=last).map(move |times| Timestamp::from_millis(times * step))
-    }
-}
-
 /// What a tick did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ticked {
@@ -94,9 +70,10 @@ impl Beat {
     pub fn entry<Out>(
         mut self,
         name: impl Into<String>,
-        schedule: Schedule,
+        schedule: impl Into<Schedule>,
         signature: impl Into<Signature<(), Out>>,
     ) -> Self {
+        let schedule = schedule.into();
         let signature = signature.into().forget_output();
         self.0.push(Entry {
             name: name.into(),
@@ -106,7 +83,7 @@ impl Beat {
         self
     }
 
-    /// Whether the entries can be kept: names once each, periods of whole seconds, tasks that are
+    /// Whether the entries can be kept: names once each, schedules that are written rightly, tasks that are
     /// registered and queues that are configured.
     ///
     /// # Errors
@@ -123,9 +100,8 @@ impl Beat {
             if !names.insert(&entry.name) {
                 return wrong("stands twice: give each entry a name of its own");
             }
-            let Schedule::Every(period) = entry.schedule;
-            if period.as_secs() == 0 || period.subsec_nanos() > 0 {
-                return wrong("has a period that isn't a whole number of seconds, at least 1");
+            if let Err(error) = entry.schedule.check() {
+                return wrong(&format!("has a schedule that can't be kept: {error}"));
             }
             app.registered().get(entry.signature.task())?;
             let canvas = entry.signature.clone().into_canvas();

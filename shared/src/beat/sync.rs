@@ -99,8 +99,10 @@ impl Schedule {
     /// The schedule as EventBridge writes it, or why it can't: only what falls on the same minutes. A
     /// `rate` counts from when the rule was made, so it is a `cron`, whose fields begin anew each hour
     /// and each day.
-    fn to_eventbridge(self) -> Result<String, String> {
-        let Schedule::Every(period) = self;
+    fn to_eventbridge(&self) -> Result<String, String> {
+        let Some(period) = self.period() else {
+            return Err(format!("only an interval is kept as a rule, not {self}"));
+        };
         let seconds = period.as_secs();
         match (seconds / 60, seconds % 60) {
             (minutes, 0) if minutes > 0 && 60 % minutes == 0 => {
