@@ -20,7 +20,7 @@ use crate::ports::{Attribute, Change, Field, Item, Key, Op, Outcome, When, Write
 use crate::signature::Signature;
 use crate::time::Timestamp;
 
-pub use crate::schedule::{Schedule, every};
+pub use crate::schedule::{Schedule, crontab, crontab_vixie, every};
 pub use sync::{Plan, Step};
 
 /// How far ahead a tick sends: the minute until the next one, and ten seconds for its being late.
@@ -300,6 +300,13 @@ mod tests {
             "{error}"
         );
         assert!(error.contains("typo"), "{error}");
+        let call = Signature::<(), ()>::named("ping");
+        let beat = Beat::new().entry("ping", crontab("0 24 * * *"), call);
+        assert_eq!(
+            beat.check(&app).unwrap_err().to_string(),
+            "beat entry `ping` has a schedule that can't be kept: \
+             crontab `0 24 * * *`, hour `24`: 24 is outside 0-23"
+        );
     }
 
     #[test]

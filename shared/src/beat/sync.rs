@@ -122,7 +122,7 @@ impl Schedule {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::beat::every;
+    use crate::beat::{crontab, every};
     use crate::signature::Signature;
     use std::time::Duration;
 
@@ -144,7 +144,8 @@ mod tests {
             .entry("new", minutes(1), call())
             .entry("same", minutes(5), call())
             .entry("moved", minutes(10), call())
-            .entry("quick", every(Duration::from_secs(90)), call());
+            .entry("quick", every(Duration::from_secs(90)), call())
+            .entry("daily", crontab("0 6 * * *"), call());
         let rules = [
             rule("s-same", "cron(0/5 * * * ? *)"),
             rule("s-moved", "rate(1 hour)"),
@@ -157,6 +158,10 @@ mod tests {
                 Step::Tick {
                     entry: text("quick"),
                     reason: text("every 90 s is no whole number of minutes")
+                },
+                Step::Tick {
+                    entry: text("daily"),
+                    reason: text("only an interval is kept as a rule, not 0 6 * * * (UTC)")
                 },
                 Step::Foreign { rule: text("s-x") },
                 Step::Create {

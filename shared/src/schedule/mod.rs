@@ -1,30 +1,56 @@
 //! Schedules as data, and their due times.
 //!
-//! Owns when something is due: at intervals. It promises
+//! Owns when something is due: at intervals or by a crontab expression. It promises
 //! that the due times of a schedule are a fixed sequence of instants, the same whoever asks, whenever and
 //! from wherever: [`Schedule::next_after`] looks at no clock. What is sent when is [beat](crate::beat)'s.
 
+mod crontab;
 mod interval;
+#[cfg(test)]
+mod tests;
+mod zone;
 
 use std::fmt;
 use std::time::Duration;
 
+use self::crontab::Expression;
+use self::zone::Zone;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Timestamp;
 
+pub use self::crontab::{Crontab, Dialect};
+
 /// When something is due.
 ///
-/// Made by [`every`]. A schedule that was
+/// Made by [`every`] and [`crontab`]. A schedule that was
 /// written wrongly is one that is never due: [`check`](Schedule::check) says what is wrong with it, and
 /// beat checks its entries before it begins.
+///
+/// ```
+/// use sedano::{schedule::crontab, Timestamp};
+///
+/// let evening = crontab("0 18 * * *").in_tz("Europe/Kyiv");
+/// evening.check()?;
+/// let noon: Timestamp = "2026-03-28T12:00:00Z".parse()?;
+/// let due: Vec<String> = evening
+///     .due(noon, noon + std::time::Duration::from_secs(2 * 86_400))
+///     .map(|due| due.to_string())
+///     .collect();
+/// // The clock is put forward in between.
+/// assert_eq!(due, ["2026-03-28T16:00:00.000Z", "2026-03-29T15:00:00.000Z"]);
+/// # Ok::<(), sedano::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     kind: Kind,
+    zone: Option<Zone>,
 }
 
 #[derive(Debug, Clone, PartialEq)]
 enum Kind {
     Every(Duration),
+    Crontab(Box<Expression>),
+    Faulty(Box<Fault>),
 }
 
 /// What is wrong with a schedule, and in which of its fields.
@@ -37,7 +63,10 @@ struct Fault {
 impl Fault {
     /// A fault whose message begins with the field.
     fn new(field: &'static str, reason: impl fmt::Display) -> Self {
-        let message = format!("`{field}`: {reason}");
+        Self::whole(field, format!("`{field}`: {reason}"))
+    }
+
+    fn whole(field: &'static str, message: String) -> Self {
         Self { field, message }
     }
 }
@@ -63,17 +92,83 @@ impl From<&Fault> for Error {
 pub const fn every(period: Duration) -> Schedule {
     Schedule {
         kind: Kind::Every(period),
+        zone: None,
     }
 }
 
+/// By a crontab expression in Celery's dialect: minute, hour, day of month, month of year, day of week.
+///
+/// A day must match both its day of month *and* its day of week; ranges wrap (`22-4`, `sat-mon`); a step
+/// goes over the values of its range; Sunday is 0. In UTC, or where [`in_tz`](Schedule::in_tz) says.
+pub fn crontab(expression: impl AsRef<str>) -> Schedule {
+    Expression::parse(expression.as_ref(), Dialect::Celery).into()
+}
+
+/// By a crontab expression in the common dialect, as `crontab(5)` describes it: see [`Dialect::Vixie`].
+///
+/// ```
+/// use sedano::{schedule::{crontab, crontab_vixie}, Timestamp};
+///
+/// let new_year: Timestamp = "2026-01-01T00:00:00Z".parse()?;
+/// // Any Friday, and any 13th.
+/// let next = crontab_vixie("0 9 13 * 5").next_after(new_year);
+/// assert_eq!(next, Some("2026-01-02T09:00:00Z".parse()?));
+/// // In Celery's dialect, a Friday that is the 13th.
+/// let next = crontab("0 9 13 * 5").next_after(new_year);
+/// assert_eq!(next, Some("2026-02-13T09:00:00Z".parse()?));
+/// # Ok::<(), sedano::Error>(())
+/// ```
+pub fn crontab_vixie(expression: impl AsRef<str>) -> Schedule {
+    Expression::parse(expression.as_ref(), Dialect::Vixie).into()
+}
+
 impl Schedule {
+    fn sound(kind: Kind) -> Self {
+        Self { kind, zone: None }
+    }
+
+    fn faulty(fault: Fault) -> Self {
+        Self::sound(Kind::Faulty(Box::new(fault)))
+    }
+
+    /// The same schedule in this time zone: a name of the IANA database, as `Europe/Kyiv`. Without one it
+    /// is in UTC.
+    ///
+    /// A crontab expression then speaks of that zone's clock. Where that is put forward over a due time,
+    /// the due time comes as much later as the clock was put forward: 02:30 at 03:30. Where it is put
+    /// back and shows a due time twice, that comes the first time only, unless the expression is due in
+    /// every hour of the day (its hour is `*`): the repeated hour is then an hour as any other.
+    #[must_use]
+    pub fn in_tz(mut self, name: impl AsRef<str>) -> Self {
+        let name = name.as_ref();
+        let refused = |reason| Self::faulty(Fault::new("tz", reason));
+        match (&self.kind, Zone::named(name)) {
+            (Kind::Faulty(_), _) => self,
+            (Kind::Every(_), _) => refused(
+                "an interval is the same in every time zone: leave `tz` out, or use a crontab",
+            ),
+            (_, Err(fault)) => Self::faulty(fault),
+            (_, Ok(zone)) => {
+                self.zone = Some(zone);
+                self
+            }
+        }
+    }
+
+    /// The time zone's name: `UTC` where none was said.
+    pub fn tz(&self) -> &str {
+        self.zone.as_ref().map_or("UTC", Zone::name)
+    }
+
     /// Whether the schedule is written rightly.
     ///
     /// # Errors
     /// `Config`, with the field and what is wrong with it; [`Error::parameter`] is the field.
     pub fn check(&self) -> Result<()> {
         let checked = match &self.kind {
+            Kind::Faulty(fault) => return Err(fault.as_ref().into()),
             Kind::Every(period) => interval::check(*period),
+            Kind::Crontab(_) => Ok(()),
         };
         checked.map_err(|fault| Error::from(&fault))
     }
@@ -82,10 +177,15 @@ impl Schedule {
     /// that was written wrongly.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
         match &self.kind {
+            Kind::Faulty(_) => None,
             Kind::Every(period) => {
                 interval::check(*period).ok()?;
                 interval::next_after(*period, after)
             }
+            Kind::Crontab(expression) => match &self.zone {
+                Some(zone) => expression.next_after(after, zone),
+                None => expression.next_after(after, &Zone::utc()),
+            },
         }
     }
 
@@ -99,15 +199,18 @@ impl Schedule {
     pub(crate) fn period(&self) -> Option<Duration> {
         match self.kind {
             Kind::Every(period) => Some(period),
+            _ => None,
         }
     }
 }
 
-/// For people: `every 5 min`.
+/// For people: `30 7 * * mon-fri (Europe/Kyiv)`, `every 5 min`.
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Every(period) => f.write_str(&interval::words(*period)),
+            Kind::Crontab(expression) => write!(f, "{expression} ({})", self.tz()),
+            Kind::Faulty(fault) => write!(f, "never: {}", fault.message),
         }
     }
 }

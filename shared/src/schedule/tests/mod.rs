@@ -1,0 +1,3 @@
+//! Due times held against the rule read word for word.
+
+mod clock_changes;
