@@ -1,3 +1,5 @@
-//! Due times held against the rule read word for word.
+//! Due times held against Celery's own, and the rule read word for word.
 
+mod celery;
 mod clock_changes;
+mod fields;
