@@ -1,11 +1,12 @@
 //! Schedules as data, and their due times.
 //!
-//! Owns when something is due: at intervals or by a crontab expression. It promises
+//! Owns when something is due: at intervals, by a crontab expression, or by the sun. It promises
 //! that the due times of a schedule are a fixed sequence of instants, the same whoever asks, whenever and
 //! from wherever: [`Schedule::next_after`] looks at no clock. What is sent when is [beat](crate::beat)'s.
 
 mod crontab;
 mod interval;
+mod solar;
 #[cfg(test)]
 mod tests;
 mod zone;
@@ -14,15 +15,17 @@ use std::fmt;
 use std::time::Duration;
 
 use self::crontab::Expression;
+use self::solar::Place;
 use self::zone::Zone;
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::Timestamp;
 
 pub use self::crontab::{Crontab, Dialect};
+pub use self::solar::Event;
 
 /// When something is due.
 ///
-/// Made by [`every`] and [`crontab`]. A schedule that was
+/// Made by [`every`], [`crontab`] and [`solar`](fn@solar). A schedule that was
 /// written wrongly is one that is never due: [`check`](Schedule::check) says what is wrong with it, and
 /// beat checks its entries before it begins.
 ///
@@ -50,6 +53,7 @@ pub struct Schedule {
 enum Kind {
     Every(Duration),
     Crontab(Box<Expression>),
+    Solar(Place),
     Faulty(Box<Fault>),
 }
 
@@ -122,6 +126,28 @@ pub fn crontab_vixie(expression: impl AsRef<str>) -> Schedule {
     Expression::parse(expression.as_ref(), Dialect::Vixie).into()
 }
 
+/// By the sun, at a latitude (degrees, north positive) and a longitude (degrees, east positive).
+///
+/// To the second, for a level horizon at sea level. On a day without the event, in a polar night say,
+/// it isn't due.
+///
+/// ```
+/// use sedano::{schedule::{solar, Event}, Timestamp};
+///
+/// let after: Timestamp = "2026-06-01T00:00:00Z".parse()?;
+/// let sunset = solar(Event::Sunset, 69.65, 18.96).in_tz("Europe/Oslo");
+/// let next = sunset.next_after(after).map(|due| due.to_string());
+/// // In Tromsø the sun doesn't set before the end of July.
+/// assert_eq!(&next.unwrap()[..13], "2026-07-25T22");
+/// # Ok::<(), sedano::Error>(())
+/// ```
+pub fn solar(event: Event, lat: f64, lon: f64) -> Schedule {
+    match Place::new(event, lat, lon) {
+        Ok(place) => Schedule::sound(Kind::Solar(place)),
+        Err(fault) => Schedule::faulty(fault),
+    }
+}
+
 impl Schedule {
     fn sound(kind: Kind) -> Self {
         Self { kind, zone: None }
@@ -138,6 +164,9 @@ impl Schedule {
     /// the due time comes as much later as the clock was put forward: 02:30 at 03:30. Where it is put
     /// back and shows a due time twice, that comes the first time only, unless the expression is due in
     /// every hour of the day (its hour is `*`): the repeated hour is then an hour as any other.
+    ///
+    /// The times of the sun are the same in every zone; theirs is only for being shown. An interval has
+    /// none.
     #[must_use]
     pub fn in_tz(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
@@ -168,7 +197,7 @@ impl Schedule {
         let checked = match &self.kind {
             Kind::Faulty(fault) => return Err(fault.as_ref().into()),
             Kind::Every(period) => interval::check(*period),
-            Kind::Crontab(_) => Ok(()),
+            Kind::Crontab(_) | Kind::Solar(_) => Ok(()),
         };
         checked.map_err(|fault| Error::from(&fault))
     }
@@ -186,6 +215,7 @@ impl Schedule {
                 Some(zone) => expression.next_after(after, zone),
                 None => expression.next_after(after, &Zone::utc()),
             },
+            Kind::Solar(place) => place.next_after(after),
         }
     }
 
@@ -204,12 +234,13 @@ impl Schedule {
     }
 }
 
-/// For people: `30 7 * * mon-fri (Europe/Kyiv)`, `every 5 min`.
+/// For people: `30 7 * * mon-fri (Europe/Kyiv)`, `every 5 min`, `sunset at 37.81°S 144.96°E (UTC)`.
 impl fmt::Display for Schedule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kind {
             Kind::Every(period) => f.write_str(&interval::words(*period)),
             Kind::Crontab(expression) => write!(f, "{expression} ({})", self.tz()),
+            Kind::Solar(place) => write!(f, "{place} ({})", self.tz()),
             Kind::Faulty(fault) => write!(f, "never: {}", fault.message),
         }
     }

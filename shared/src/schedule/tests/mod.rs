@@ -1,5 +1,6 @@
-//! Due times held against Celery's own, and the rule read word for word.
+//! Due times held against Celery's own, the almanac's, and the rule read word for word.
 
 mod celery;
 mod clock_changes;
 mod fields;
+mod sun;
