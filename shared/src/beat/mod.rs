@@ -20,7 +20,7 @@ use crate::ports::{Attribute, Change, Field, Item, Key, Op, Outcome, When, Write
 use crate::signature::Signature;
 use crate::time::Timestamp;
 
-pub use crate::schedule::{Schedule, crontab, crontab_vixie, every, solar};
+pub use crate::schedule::{Schedule, at, crontab, crontab_vixie, every, solar};
 pub use sync::{Plan, Step};
 
 /// How far ahead a tick sends: the minute until the next one, and ten seconds for its being late.

@@ -1,6 +1,6 @@
 //! Schedules as data, and their due times.
 //!
-//! Owns when something is due: at intervals, by a crontab expression, or by the sun. It promises
+//! Owns when something is due: at intervals, by a crontab expression, by the sun, or once. It promises
 //! that the due times of a schedule are a fixed sequence of instants, the same whoever asks, whenever and
 //! from wherever: [`Schedule::next_after`] looks at no clock. What is sent when is [beat](crate::beat)'s.
 
@@ -9,6 +9,7 @@ mod interval;
 mod solar;
 #[cfg(test)]
 mod tests;
+mod written;
 mod zone;
 
 use std::fmt;
@@ -25,7 +26,7 @@ pub use self::solar::Event;
 
 /// When something is due.
 ///
-/// Made by [`every`], [`crontab`] and [`solar`](fn@solar). A schedule that was
+/// Made by [`every`], [`crontab`], [`solar`](fn@solar) and [`at`], or read from JSON. A schedule that was
 /// written wrongly is one that is never due: [`check`](Schedule::check) says what is wrong with it, and
 /// beat checks its entries before it begins.
 ///
@@ -43,6 +44,16 @@ pub use self::solar::Event;
 /// assert_eq!(due, ["2026-03-28T16:00:00.000Z", "2026-03-29T15:00:00.000Z"]);
 /// # Ok::<(), sedano::Error>(())
 /// ```
+///
+/// As JSON:
+///
+/// | schedule | JSON |
+/// |---|---|
+/// | `every(Duration::from_secs(30))` | `{"every": 30}` |
+/// | `crontab("30 7 * * mon-fri").in_tz("Europe/Kyiv")` | `{"crontab": "30 7 * * mon-fri", "tz": "Europe/Kyiv"}` |
+/// | `crontab_vixie("@daily")` | `{"crontab": "@daily", "dialect": "vixie"}` |
+/// | `solar(Event::Sunset, -37.81, 144.96)` | `{"solar": "sunset", "lat": -37.81, "lon": 144.96}` |
+/// | `at("2026-03-01T12:00:00Z".parse()?)` | `{"at": "2026-03-01T12:00:00.000Z"}` |
 #[derive(Debug, Clone, PartialEq)]
 pub struct Schedule {
     kind: Kind,
@@ -54,6 +65,7 @@ enum Kind {
     Every(Duration),
     Crontab(Box<Expression>),
     Solar(Place),
+    At(Timestamp),
     Faulty(Box<Fault>),
 }
 
@@ -148,6 +160,14 @@ pub fn solar(event: Event, lat: f64, lon: f64) -> Schedule {
     }
 }
 
+/// Once.
+pub const fn at(instant: Timestamp) -> Schedule {
+    Schedule {
+        kind: Kind::At(instant),
+        zone: None,
+    }
+}
+
 impl Schedule {
     fn sound(kind: Kind) -> Self {
         Self { kind, zone: None }
@@ -165,8 +185,8 @@ impl Schedule {
     /// back and shows a due time twice, that comes the first time only, unless the expression is due in
     /// every hour of the day (its hour is `*`): the repeated hour is then an hour as any other.
     ///
-    /// The times of the sun are the same in every zone; theirs is only for being shown. An interval has
-    /// none.
+    /// The times of the sun are the same in every zone; theirs is only for being shown. An interval and
+    /// a single instant have none.
     #[must_use]
     pub fn in_tz(mut self, name: impl AsRef<str>) -> Self {
         let name = name.as_ref();
@@ -175,6 +195,9 @@ impl Schedule {
             (Kind::Faulty(_), _) => self,
             (Kind::Every(_), _) => refused(
                 "an interval is the same in every time zone: leave `tz` out, or use a crontab",
+            ),
+            (Kind::At(_), _) => refused(
+                "an instant is the same in every time zone: leave `tz` out, and write its offset",
             ),
             (_, Err(fault)) => Self::faulty(fault),
             (_, Ok(zone)) => {
@@ -197,7 +220,7 @@ impl Schedule {
         let checked = match &self.kind {
             Kind::Faulty(fault) => return Err(fault.as_ref().into()),
             Kind::Every(period) => interval::check(*period),
-            Kind::Crontab(_) | Kind::Solar(_) => Ok(()),
+            Kind::Crontab(_) | Kind::Solar(_) | Kind::At(_) => Ok(()),
         };
         checked.map_err(|fault| Error::from(&fault))
     }
@@ -216,6 +239,7 @@ impl Schedule {
                 None => expression.next_after(after, &Zone::utc()),
             },
             Kind::Solar(place) => place.next_after(after),
+            Kind::At(instant) => (*instant > after).then_some(*instant),
         }
     }
 
@@ -241,6 +265,7 @@ impl fmt::Display for Schedule {
             Kind::Every(period) => f.write_str(&interval::words(*period)),
             Kind::Crontab(expression) => write!(f, "{expression} ({})", self.tz()),
             Kind::Solar(place) => write!(f, "{place} ({})", self.tz()),
+            Kind::At(instant) => write!(f, "once at {instant}"),
             Kind::Faulty(fault) => write!(f, "never: {}", fault.message),
         }
     }

@@ -191,6 +191,14 @@ impl Expression {
         })
     }
 
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    pub(super) fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     pub(super) fn next_after(&self, after: Timestamp, zone: &Zone) -> Option<Timestamp> {
         let every_hour = (0..24).all(|hour| self.hours.contains(hour));
         let next = zone.next_after(after.as_secs(), every_hour, |local| self.local(local))?;
