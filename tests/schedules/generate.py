@@ -287,6 +287,8 @@ def fields(chance):
 # The sun.
 
 PLACES = [(0, 0), (51.5, -0.12), (40.7, -74.0), (-33.87, 151.2), (64.1, -21.9), (35.68, 139.69), (-54.8, -68.3), (69.65, 18.96)]
+# Where the sun stays up or down for weeks: every third day of a year.
+POLAR = [(69.65, 18.96), (78.22, 15.65), (-77.85, 166.67)]
 DATES = [(2024, 1, 15), (2024, 3, 20), (2025, 6, 21), (2025, 9, 22), (2026, 12, 21), (2027, 2, 28, 13, 7)]
 
 
@@ -297,19 +299,19 @@ def sun():
     yield "# lat,lon,after,event,next; nothing where the sun has no such event that day."
     events = ["dawn_astronomical", "dawn_nautical", "dawn_civil", "sunrise", "solar_noon", "sunset"]
     events += ["dusk_civil", "dusk_nautical", "dusk_astronomical"]
-    for lat, lon in PLACES:
-        for date in DATES:
-            after = datetime(*date)
-            for event in events:
-                schedule = solar(event, lat, lon)
-                schedule.cal.date = after
-                how = {"use_center": True} if schedule.use_center else {}
-                try:
-                    due = getattr(schedule.cal, schedule.method)(ephem.Sun(), start=after, **how)
-                    due = due.datetime().replace(tzinfo=UTC).timestamp()
-                except ephem.CircumpolarError:
-                    due = ""
-                yield f"{lat},{lon},{unix(after.replace(tzinfo=UTC))},{event},{due}"
+    asked = [(place, datetime(*date), event) for place in PLACES for date in DATES for event in events]
+    days = [datetime(YEAR, 1, 1) + timedelta(days=day) for day in range(0, 365, 3)]
+    asked += [(place, day, event) for place in POLAR for day in days for event in ("sunrise", "sunset", "dusk_civil")]
+    for (lat, lon), after, event in asked:
+        schedule = solar(event, lat, lon)
+        schedule.cal.date = after
+        how = {"use_center": True} if schedule.use_center else {}
+        try:
+            due = getattr(schedule.cal, schedule.method)(ephem.Sun(), start=after, **how)
+            due = due.datetime().replace(tzinfo=UTC).timestamp()
+        except ephem.CircumpolarError:
+            due = ""
+        yield f"{lat},{lon},{unix(after.replace(tzinfo=UTC))},{event},{due}"
 
 
 def main():

@@ -10,7 +10,7 @@ const FIXTURE: &str = include_str!("../../../../tests/fixtures/schedules/fields.
 /// What Celery reads by accident, and a mistake for sure: refused here.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Accident {
-    /// What follows a range or a `*` with its step isn't looked at: `1-5-7` is `1-5`, `*/2x` is `*/2`.
+    /// What follows isn't looked at: `1-5-7` is `1-5`, `*/2/3` is `*/2`, `mar/2` is `mar`.
     Trailing,
     /// A name of the other field: `mar` as a day of the week is 3.
     OtherField,
@@ -77,7 +77,7 @@ fn accident(field: &str, text: &str, reason: &str) -> Option<Accident> {
         || reason.contains("on each side of its `-`")
         || (text.contains('*') && reason.contains("is no value"))
     {
-        // `*/2x`, `mar/2`, `dec-`: what is read ends before what is wrong.
+        // `*/2/3`, `mar/2`, `dec-`: what is read ends before what is wrong.
         Some(Accident::Trailing)
     } else if words().any(other) {
         Some(Accident::OtherField)
