@@ -14,6 +14,7 @@ macro_rules! guides {
             #![doc = "[calling]: crate::guide::calling"]
             #![doc = "[canvas]: crate::guide::canvas"]
             #![doc = "[celery-canvas]: crate::guide::celery_canvas"]
+            #![doc = "[schedules]: crate::guide::schedules"]
             #![doc = "[retries]: crate::guide::retries"]
             #![doc = "[results]: crate::guide::results"]
             #![doc = "[lifecycle]: crate::guide::lifecycle"]
@@ -39,6 +40,8 @@ guides! {
     canvas: "canvas.md";
     /// Celery's canvas guide, line by line.
     celery_canvas: "celery-canvas.md";
+    /// When beat sends: intervals, crontabs in any time zone, the sun.
+    schedules: "schedules.md";
     /// Errors and what follows from each; backoff, limits.
     retries: "retries.md";
     /// Asking after a task and waiting for it.

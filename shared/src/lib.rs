@@ -28,7 +28,7 @@
 //! | say how it failed | [`TaskError`], [`ResultExt`]; guide: [retries](guide::retries) |
 //! | ask for its result | [`AsyncResult`], [`Record`]; guide: [results](guide::results) |
 //! | run it | [`Worker`], `lambda::run`; guide: [deploy](guide::deploy) |
-//! | send it by the clock | [`beat`], [`schedule`] |
+//! | send it by the clock | [`beat`], [`schedule`]; guide: [schedules](guide::schedules) |
 //! | look after what failed for good | [`dead_letters`] |
 //! | test it | [`memory`], `sim`; guide: [testing](guide::testing) |
 //! | write a message by hand | [`Message`]; guide: [message](guide::message) |

@@ -3,6 +3,8 @@
 //! Owns when something is due: at intervals, by a crontab expression, by the sun, or once. It promises
 //! that the due times of a schedule are a fixed sequence of instants, the same whoever asks, whenever and
 //! from wherever: [`Schedule::next_after`] looks at no clock. What is sent when is [beat](crate::beat)'s.
+//!
+//! The guide: [schedules](crate::guide::schedules).
 
 mod crontab;
 mod interval;
@@ -115,7 +117,8 @@ pub const fn every(period: Duration) -> Schedule {
 /// By a crontab expression in Celery's dialect: minute, hour, day of month, month of year, day of week.
 ///
 /// A day must match both its day of month *and* its day of week; ranges wrap (`22-4`, `sat-mon`); a step
-/// goes over the values of its range; Sunday is 0. In UTC, or where [`in_tz`](Schedule::in_tz) says.
+/// goes over the values of its range; Sunday is 0. In UTC, or where [`in_tz`](Schedule::in_tz) says. The
+/// guide has [the dialect](crate::guide::schedules) in full.
 pub fn crontab(expression: impl AsRef<str>) -> Schedule {
     Expression::parse(expression.as_ref(), Dialect::Celery).into()
 }
