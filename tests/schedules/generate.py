@@ -4,7 +4,7 @@
     target/celery/bin/pip install -r tests/schedules/requirements.txt
     target/celery/bin/python tests/schedules/generate.py
 
-The same versions write the same bytes. What the files hold is said at the top of each.
+The same versions write the same text. What the files hold is said at the top of each.
 """
 
 import gzip

@@ -155,13 +155,15 @@ impl Place {
     }
 
     pub(super) fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
-        // Exact enough for any instant that has a text; the solar day before may reach into this one.
+        // Exact enough for any instant that has a text, and no others are asked about.
+        jiff::Timestamp::from_millisecond(after.as_millis()).ok()?;
+        // The solar day before may reach into this one.
         let today = (after.as_millis() as Seconds / 1000.0 / DAY + self.lon / 360.0).floor() as i64;
         let first = today.checked_sub(1)?;
         (first..first.checked_add(DAYS)?)
             .flat_map(|day| self.on(day))
             .flatten()
-            .map(|instant| Timestamp::from_millis(instant.round() as i64 * 1000))
+            .map(|instant| Timestamp::from_millis((instant.round() as i64).saturating_mul(1000)))
             .find(|due| *due > after)
     }
 
