@@ -182,7 +182,14 @@ impl App {
         let Some(kept) = item.get(field::GROUP).and_then(Attribute::as_text) else {
             return Ok(None);
         };
-        let message = Message::decode(kept, id, now)?;
+        let mut message = Message::decode(kept, id, now)?;
+        // What stands for a task ends as that task does, and is told of by its name.
+        let stands = message.fan_out.as_ref().map(|fan_out| fan_out.fails) == Some(Fails::Stands);
+        if let Some(task) = item.get(field::TASK).and_then(Attribute::as_text)
+            && stands
+        {
+            task.clone_into(&mut message.task);
+        }
         Ok(Some(Header {
             size: count(&item, field::SIZE),
             message,

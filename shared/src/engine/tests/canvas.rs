@@ -462,6 +462,7 @@ async fn a_task_may_be_replaced() {
     let record = world.run(linked).await;
     assert_eq!(record.error.unwrap().message, "no luck");
     assert_eq!(told.all().len(), 1);
+    assert_eq!(told.all()[0]["task"], "replaced");
     let record = world.run(call("replaced", json!([2, "for ever"]))).await;
     let error = record.error.unwrap();
     assert!(error.message.contains("1000 are allowed"), "{error}");
