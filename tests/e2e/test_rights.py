@@ -42,7 +42,6 @@ UNUSED = {
         ("sqs:GetQueueAttributes", "DefaultQueue"): "the event source mapping's",
         ("sqs:GetQueueAttributes", "QuarantineQueue"): "the event source mapping's",
         ("sqs:ChangeMessageVisibility", "QuarantineQueue"): "a lease held by a live worker is met there too",
-        ("dynamodb:PutItem", "StateTable"): "a statement that DynamoDB didn't take at once, for want of capacity",
         ("dynamodb:DeleteItem", "StateTable"): "a group is looked at after a quarter of an hour",
         ("dynamodb:Query", "StateTable"): "members that are lost are missed after an hour",
     },
@@ -58,7 +57,6 @@ UNUSED = {
         ("dynamodb:BatchGetItem", "ResultsTable"): "the last member of a group is given up",
         ("dynamodb:BatchGetItem", "StateTable"): "the last member of a group is given up",
         ("dynamodb:UpdateItem", "StateTable"): "a member of a group is given up",
-        ("dynamodb:PartiQLInsert", "StateTable"): "the message of a task that was replaced is given up",
         ("dynamodb:PutItem", "StateTable"): "the message of a task that was replaced is given up",
     },
 }
