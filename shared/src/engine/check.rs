@@ -97,7 +97,7 @@ impl Batch<'_> {
             return Ok(true);
         };
         if !follows {
-            return self.follow_failure(job, header, ending).await;
+            return self.follow_failure(job, header, ending, ended).await;
         }
         let mut next = canvas::read(next.clone(), "what follows the group")?;
         let default = id::derived(&[&message.id, "next"]);
@@ -111,8 +111,7 @@ impl Batch<'_> {
         {
             return Ok(true);
         }
-        let now = self.now();
-        let mut since = instant(&header.item, field::FINISHED_AT).unwrap_or(now);
+        let mut since = ended;
         let Stand::Quiet(since) = stand(&next, &Items::new(), &mut since, now) else {
             return Ok(true);
         };
@@ -133,7 +132,13 @@ impl Batch<'_> {
 
     /// What follows a group that has failed never runs, and has its records for that: the last of them is written
     /// when everybody was told. Whether there is no more to look after.
-    async fn follow_failure(&self, job: &Job<'_>, header: &Header, ending: Ending) -> Result<bool> {
+    async fn follow_failure(
+        &self,
+        job: &Job<'_>,
+        header: &Header,
+        ending: Ending,
+        ended: Timestamp,
+    ) -> Result<bool> {
         let message = &header.message;
         let body = message
             .fan_out
@@ -145,9 +150,7 @@ impl Batch<'_> {
         let last = canvas::read(last.clone(), "what follows the group")?;
         let ids: Vec<String> = last.ids().into_iter().map(|(id, _)| id).collect();
         let is_told = self.items(ids.clone()).await?.len() == ids.len();
-        let now = self.now();
-        let since = instant(&header.item, field::FINISHED_AT).unwrap_or(now);
-        if !is_told && now.since(since) >= self.patience(job, &last) {
+        if !is_told && self.now().since(ended) >= self.patience(job, &last) {
             tracing::warn!(task_id = message.id, "a group's failure is told again");
             self.after(message, ending).await?;
         }

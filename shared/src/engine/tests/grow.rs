@@ -3,7 +3,6 @@
 use super::canvas::{Told, call, world};
 use super::stuck::{DAY, HOUR};
 use super::*;
-use crate::beat::Beat;
 use crate::context::Context;
 use crate::group::{added_id, member_id};
 use crate::signature::Signature;
@@ -231,11 +230,7 @@ async fn copies_of_who_adds_add_nothing_more() {
 #[tokio::test(start_paused = true)]
 async fn what_was_added_and_lost_is_sent_again() {
     let (world, _) = growing();
-    Beat::new().tick(world.app()).await.unwrap();
-    let id = world
-        .send_body("default", chord(&[grown(1, &[number(2)])]).to_string())
-        .await;
-    world.step("default").await;
+    let id = world.open(&chord(&[grown(1, &[number(2)])])).await;
     world.step("default").await;
     assert_eq!(world.lose_those(|body| body.contains("\"group\":[")), 1);
     let adder = member_id(&world.group(), 0);
@@ -243,12 +238,9 @@ async fn what_was_added_and_lost_is_sent_again() {
     world.live(4 * HOUR).await;
     assert_eq!(world.record(&id).await.result, Some(json!([1, 2])));
     // One of the added members is lost: its own group is looked after.
-    let id = world
-        .send_body("default", chord(&[grown(1, &[number(2)])]).to_string())
-        .await;
-    for _ in 0..3 {
-        world.step("default").await;
-    }
+    let id = world.open(&chord(&[grown(1, &[number(2)])])).await;
+    world.step("default").await;
+    world.step("default").await;
     assert_eq!(world.lose_those(|body| body.contains("\"member\"")), 1);
     world.live(4 * HOUR).await;
     assert_eq!(world.record(&id).await.result, Some(json!([1, 2])));
@@ -258,11 +250,7 @@ async fn what_was_added_and_lost_is_sent_again() {
 #[tokio::test(start_paused = true)]
 async fn what_was_added_and_lost_for_good_is_given_up() {
     let (world, _) = growing();
-    Beat::new().tick(world.app()).await.unwrap();
-    let id = world
-        .send_body("default", chord(&[grown(1, &[number(2)])]).to_string())
-        .await;
-    world.step("default").await;
+    let id = world.open(&chord(&[grown(1, &[number(2)])])).await;
     world.step("default").await;
     let adder = member_id(&world.group(), 0);
     world.live_among_purges(&id, 15 * DAY).await;

@@ -239,14 +239,19 @@ async fn a_look_that_was_given_up_fails_nobody() {
     assert_eq!(world.messages("dead-letters").len(), 0);
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_group_ends_before_its_records_do() {
+/// A group with a member that is due after its records are gone, and whose message is lost.
+async fn waits_for_weeks() -> (World, String) {
     let (world, _) = world();
     let far = json!({ "task": "add", "args": [1, 1], "countdown": 20 * DAY });
-    let id = world
-        .open(&json!({ "group": [far, call("add", json!([1, 1]))] }))
-        .await;
+    let group = json!({ "group": [far, call("add", json!([1, 1]))] });
+    let id = world.open(&group).await;
     world.lose(1);
+    (world, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_ends_before_its_records_do() {
+    let (world, id) = waits_for_weeks().await;
     world.live(12 * DAY).await;
     assert_eq!(world.status(&id).await, State::Started);
     world.live(DAY + HOUR).await;
@@ -260,12 +265,7 @@ async fn a_group_ends_before_its_records_do() {
 /// The last look that gives up may be lost, too.
 #[tokio::test(start_paused = true)]
 async fn a_group_ends_though_the_look_at_its_longest_age_is_lost() {
-    let (world, _) = world();
-    let far = json!({ "task": "add", "args": [1, 1], "countdown": 20 * DAY });
-    let id = world
-        .open(&json!({ "group": [far, call("add", json!([1, 1]))] }))
-        .await;
-    world.lose(1);
+    let (world, id) = waits_for_weeks().await;
     world.live(13 * DAY).await;
     let is_look = |one: &StoredMessage| one.body.contains("\"check\"");
     while !world.messages("default").iter().any(is_look) {
