@@ -200,8 +200,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Counts a member together with whoever is counted at the same moment. One of those who complete a group
-    /// goes on with what it is a member of.
+    /// Counts a member together with whoever is counted at the same moment. All of those who complete a group
+    /// go on with what it is a member of, together: the message of one may be gone by now, because another copy
+    /// of it was acknowledged, and then it could make nothing good.
     async fn count(&self, member: Member, failed: bool) -> Result<Up> {
         let (answer, place) = self.counts.add((member, failed));
         if place == 1 {
@@ -218,13 +219,13 @@ impl Batch<'_> {
                 async move { (places, self.count_in(block, members).await) }
             });
             let mut answers: Vec<Result<Up>> = counts.iter().map(|_| Ok(None)).collect();
-            for (places, mut counted) in join_all(counted).await {
+            for (places, counted) in join_all(counted).await {
                 for place in places {
                     let Some(answer) = answers.get_mut(place) else {
                         continue;
                     };
-                    *answer = match &mut counted {
-                        Ok(up) => Ok(up.take()),
+                    *answer = match &counted {
+                        Ok(up) => Ok(up.clone()),
                         Err(error) => Err(Error::new(error.kind(), error.to_string())),
                     };
                 }

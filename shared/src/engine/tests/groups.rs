@@ -1,5 +1,6 @@
 //! Groups among what is old, forged, large or slow.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, AtomicUsize};
 
 use async_trait::async_trait;
@@ -9,7 +10,7 @@ use super::mortal::{Mortal, survives};
 use super::stuck::HOUR;
 use super::*;
 use crate::beat::Beat;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::group::member_id;
 use crate::message::FanOut;
 use crate::ports::{Depth, Key, Outcome, Page, Ports, Queue, Receipt, Sent, Store, Write};
@@ -35,6 +36,8 @@ impl World {
 /// Ports whose sends take a while, and whose reads of many records take so many seconds.
 struct Slow {
     ports: Ports,
+    /// What can't be read once.
+    refused: Mutex<Option<Key>>,
     reads: AtomicU64,
     /// The bytes on their way to the queue, and the most there ever were.
     sending: AtomicUsize,
@@ -47,6 +50,7 @@ impl Slow {
         let ports = world.app().ports().clone();
         let slow = Arc::new(Self {
             ports: ports.clone(),
+            refused: Mutex::default(),
             reads: AtomicU64::new(0),
             sending: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
@@ -68,7 +72,15 @@ impl Slow {
 #[async_trait]
 impl Store for Slow {
     async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        self.ports.store.get(key).await
+        let refused = self
+            .refused
+            .lock()
+            .unwrap()
+            .take_if(|refused| refused == key);
+        match refused {
+            Some(_) => Err(Error::new(ErrorKind::Unavailable, "no answer")),
+            None => self.ports.store.get(key).await,
+        }
     }
 
     async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
@@ -129,6 +141,24 @@ impl Queue for Slow {
     async fn depth(&self, queue: &QueueName) -> Result<Depth> {
         self.ports.queue.depth(queue).await
     }
+}
+
+/// Of one of them another copy was done with meanwhile: its message can't make good what failed.
+#[tokio::test(start_paused = true)]
+async fn whoever_completes_a_group_together_goes_on_together() {
+    let (world, ports) = Slow::world();
+    let numbers = [call("add", json!([1, 1])), call("add", json!([2, 2]))];
+    let group = json!({ "group": [{ "group": numbers }], "id": "g" }).to_string();
+    world.send_body("default", group).await;
+    world.step("default").await;
+    world.step("default").await;
+    *ports.refused.lock().unwrap() = Some(Key::Result("g".to_owned()));
+    assert_eq!(world.step("default").await, [Disposition::Returned; 2]);
+    let first = member_id(&member_id("g", 0), 0);
+    world.lose_messages(&first);
+    world.work_off().await;
+    assert_eq!(world.status("g").await, State::Success);
+    assert_eq!(world.runs.count(), 2);
 }
 
 /// The memory store removes nothing by itself, as DynamoDB may for days.
