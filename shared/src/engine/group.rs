@@ -22,6 +22,7 @@ use crate::worker::Disposition;
 use super::coalesce::{all, hand_out, unanswered};
 use super::follow::{Ending, Output, Up};
 use super::outage::outlasts_receives;
+use super::reroute::ended_with_another;
 use super::standing::{kept_for, tree, unleased};
 use super::{Batch, Job};
 
@@ -441,15 +442,22 @@ impl Batch<'_> {
             // The next look makes up for it.
             return Ok(Disposition::Done);
         }
+        let mut changes = vec![
+            Change::Set(field::TASK.into(), job.message.task.as_str().into()),
+            Change::Set(field::STATUS.into(), State::Failure.into()),
+            Change::Set(field::ERROR.into(), failure.into()),
+            Change::Set(field::FINISHED_AT.into(), now.into()),
+            Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
+        ];
+        // Each part is a letter of its own; of the whole one is enough, however many copies there are.
+        let is_whole = fan_out.is_some_and(|fan_out| fan_out.part.is_none());
+        if is_whole {
+            let message_id = job.delivery.message_id.as_str();
+            changes.push(Change::Set(field::MESSAGE_ID.into(), message_id.into()));
+        }
         let write = Write {
             key: Key::Result(id.clone()),
-            op: Op::Update(vec![
-                Change::Set(field::TASK.into(), job.message.task.as_str().into()),
-                Change::Set(field::STATUS.into(), State::Failure.into()),
-                Change::Set(field::ERROR.into(), failure.into()),
-                Change::Set(field::FINISHED_AT.into(), now.into()),
-                Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
-            ]),
+            op: Op::Update(changes),
             when: When::Any(vec![
                 When::Absent,
                 When::Eq(field::STATUS.into(), State::Started.into()),
@@ -463,22 +471,27 @@ impl Batch<'_> {
         let message = header
             .as_ref()
             .map_or(&job.message, |header| &header.message);
-        let failure = match outcome {
-            Outcome::Applied(_) => failure.clone(),
-            Outcome::Refused(old) => match old.and_then(|item| Ending::of(id, &item)) {
-                // Given up before, by an earlier delivery of this message or for another part.
-                Some(Ending::Failure(failure)) if failure.kind == "Undelivered" => failure,
-                // Whoever ended it may have died before it did what follows.
-                Some(ended) => {
-                    self.after(message, ended).await?;
-                    return Ok(Disposition::Done);
-                }
-                None => return Ok(Disposition::Done),
-            },
+        let Outcome::Refused(old) = outcome else {
+            self.after(message, Ending::Failure(failure.clone()))
+                .await?;
+            return self.dead_job(job, failure, 0).await;
         };
-        self.after(message, Ending::Failure(failure.clone()))
-            .await?;
-        self.dead_job(job, &failure, 0).await
+        let old = old.unwrap_or_default();
+        let Some(ended) = Ending::of(id, &old) else {
+            return Ok(Disposition::Done);
+        };
+        // Whoever ended it may have died before it did what follows.
+        self.after(message, ended.clone()).await?;
+        match ended {
+            // Given up before: by an earlier delivery of this message, or for another part.
+            Ending::Failure(failure)
+                if failure.kind == "Undelivered"
+                    && !(is_whole && ended_with_another(&old, job.delivery)) =>
+            {
+                self.dead_job(job, &failure, 0).await
+            }
+            _ => Ok(Disposition::Done),
+        }
     }
 }
 

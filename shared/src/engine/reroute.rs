@@ -225,8 +225,16 @@ pub(super) fn undelivered_event(delivery: &Delivery) -> Option<String> {
 /// message of the same task has nothing to make good. Counts of receives tell them apart badly: SQS's are
 /// approximate.
 fn ended_with(item: &Item, delivery: &Delivery) -> bool {
-    let ended_with = item.get(field::MESSAGE_ID).and_then(Attribute::as_text);
-    ended_with == Some(&*delivery.message_id)
+    message_id(item) == Some(&*delivery.message_id)
+}
+
+/// Whether it is known to have been another one.
+pub(super) fn ended_with_another(item: &Item, delivery: &Delivery) -> bool {
+    message_id(item).is_some_and(|id| id != delivery.message_id)
+}
+
+fn message_id(item: &Item) -> Option<&str> {
+    item.get(field::MESSAGE_ID).and_then(Attribute::as_text)
 }
 
 /// How often the body ran, as its record knows.

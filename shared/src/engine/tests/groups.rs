@@ -518,6 +518,32 @@ async fn the_end_of_a_group_is_followed_up_when_its_message_is_given_up() {
     assert!(ended_alone > 0, "nobody died in between");
 }
 
+/// A sender whose answer was lost has sent it again: one dead letter for a group is enough.
+#[tokio::test(start_paused = true)]
+async fn of_a_group_that_is_given_up_twice_there_is_one_dead_letter() {
+    let (world, _) = world();
+    let group =
+        json!({ "v": 1, "id": "g", "group_id": "g", "group": [call("add", json!([1, 1]))] });
+    for _ in 0..2 {
+        world.send_body("undelivered", group.to_string()).await;
+    }
+    assert_eq!(world.step("undelivered").await, [Disposition::Done; 2]);
+    assert_eq!(world.status("g").await, State::Failure);
+    assert_eq!(world.messages("dead-letters").len(), 1);
+    // Its parts are a letter each, whichever comes first.
+    for (id, places) in [("h", [0, 1]), ("i", [1, 0])] {
+        for first in places {
+            let mut part = group.clone();
+            part["id"] = json!(id);
+            part["group_id"] = json!(id);
+            part["part"] = json!({ "first": first, "size": 2 });
+            world.send_body("undelivered", part.to_string()).await;
+        }
+    }
+    world.step("undelivered").await;
+    assert_eq!(world.messages("dead-letters").len(), 5);
+}
+
 /// Whoever tells of a group's failure may die midway, and its message be lost.
 #[tokio::test(start_paused = true)]
 async fn the_failure_of_a_group_is_told_to_the_last_step() {
