@@ -298,10 +298,12 @@ impl App {
                 Change::Set(field::FINISHED_AT.into(), now.into()),
                 Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
                 Change::Remove(field::DUE_AT.into()),
+                Change::Remove(field::PARKED.into()),
             ]),
             when: When::Any(vec![
                 When::Absent,
                 When::Eq(field::STATUS.into(), State::Retry.into()),
+                When::Eq(field::STATUS.into(), State::Pending.into()),
             ]),
         };
         match record::write(&*self.inner.ports.store, write, now).await? {

@@ -212,7 +212,13 @@ pub(crate) fn outgoing(message: &Message, queue: &QueueName, now: Timestamp) -> 
         outgoing.group = Some("default".to_owned());
         outgoing.dedup = Some(id::derived(&[&message.id, &message.attempt.to_string()]));
     } else if let Some(eta) = message.eta {
-        outgoing.delay = whole_seconds(eta.since(now)).min(MAX_DELAY);
+        // What is due later than SQS can delay it goes to a worker at once, to be parked.
+        let delay = whole_seconds(eta.since(now));
+        outgoing.delay = if delay <= MAX_DELAY {
+            delay
+        } else {
+            std::time::Duration::ZERO
+        };
     }
     Ok(outgoing)
 }

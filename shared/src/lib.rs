@@ -80,6 +80,7 @@ pub mod memory;
 mod message;
 mod number;
 mod options;
+mod parked;
 mod plan;
 pub mod ports;
 mod record;

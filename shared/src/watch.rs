@@ -5,15 +5,14 @@
 //! at each group that still has its watch there. So a watch is written once and removed once, by the first
 //! look that finds the group's end; and a look whose message is lost is made up for by the next.
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use serde_json::Value;
 
 use crate::app::{App, GUARD_FOR};
 use crate::error::Result;
-use crate::message::{FanOut, compress};
-use crate::ports::{Attribute, BATCH_BYTES, ITEM_BYTES, Item, Key, Op, When, Write};
+use crate::message::{FanOut, compress, decompress};
+use crate::ports::{Attribute, ITEM_BYTES, Item, Key, Op, When, Write};
 use crate::record::{field, is_expired};
 use crate::time::Timestamp;
 
@@ -28,7 +27,7 @@ const fn days(days: u64) -> Duration {
 /// The groups opened within so long lie together.
 pub(crate) const SPAN: Duration = Duration::from_secs(600);
 /// How many partitions they are spread over: each takes a thousand writes a second.
-const SHARDS: u64 = 4;
+pub(crate) const SHARDS: u64 = 4;
 
 /// How old a group is when it is looked at.
 pub(crate) const LOOKS: [Duration; 19] = [
@@ -67,8 +66,7 @@ pub(crate) const BLIND_PATIENCE: Duration = hours(12);
 
 /// The beginning of the ten minutes.
 pub(crate) fn span(at: Timestamp) -> Timestamp {
-    let span = millis(SPAN);
-    Timestamp::from_millis(at.as_millis().div_euclid(span) * span)
+    Timestamp::from_millis(number(at, SPAN) * millis(SPAN))
 }
 
 /// The spans whose groups come to one of the ages after `after`, and not after `until`.
@@ -81,7 +79,12 @@ pub(crate) fn due(after: Timestamp, until: Timestamp) -> impl Iterator<Item = Ti
     })
 }
 
-fn millis(duration: Duration) -> i64 {
+/// Which of the spans of this length an instant is in.
+pub(crate) fn number(at: Timestamp, span: Duration) -> i64 {
+    at.as_millis().div_euclid(millis(span))
+}
+
+pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -94,13 +97,17 @@ fn partition(span: Timestamp, shard: u64) -> String {
     format!("groups#{span}#{shard}")
 }
 
-fn watch(group: &str, span: Timestamp) -> Key {
+/// Which of the partitions an id is in.
+pub(crate) fn shard(id: &str) -> u64 {
     // FNV-1a: ids that somebody chose need not be spread.
-    let hash = group.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    let hash = id.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
-    let shard = (hash >> 32) % SHARDS;
-    Key::State(partition(span, shard), group.to_owned())
+    (hash >> 32) % SHARDS
+}
+
+fn watch(group: &str, span: Timestamp) -> Key {
+    Key::State(partition(span, shard(group)), group.to_owned())
 }
 
 /// Writes that a group which was opened then is watched, and what its members are. They may be done twice.
@@ -199,12 +206,12 @@ impl App {
         }
     }
 
-    /// The groups that are watched in a partition, page by page: those after `after`, and after which to go
-    /// on.
+    /// The groups that are watched in a partition, or the tasks that are entered in one, page by page: those
+    /// after `after`, and after which to go on.
     ///
     /// # Errors
     /// As the store says.
-    pub(crate) async fn watched(
+    pub(crate) async fn listed(
         &self,
         partition: &str,
         after: Option<&str>,
@@ -223,11 +230,7 @@ fn piece(item: &Item) -> Option<(usize, Vec<Value>)> {
     let Some(Attribute::Bytes(kept)) = item.get(MEMBERS) else {
         return None;
     };
-    // They came in one message.
-    const MOST: u64 = 2 * BATCH_BYTES as u64;
-    let mut text = String::new();
-    let decoder = flate2::read::GzDecoder::new(kept.as_slice());
-    decoder.take(MOST).read_to_string(&mut text).ok()?;
+    let text = decompress(kept)?;
     Some((first, serde_json::from_str(&text).ok()?))
 }
 

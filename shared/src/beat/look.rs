@@ -1,55 +1,96 @@
-//! Groups that haven't ended: at certain ages a worker is told to look at each.
+//! What a worker is told by the clock: to look at groups that haven't ended, and to send what was parked.
 
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
+use futures_util::future::try_join;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::app::App;
 use crate::batches;
 use crate::error::Result;
-use crate::message::FanOut;
+use crate::id;
+use crate::message::{FanOut, Message};
+use crate::parked::{self, Promote};
 use crate::ports::{Outgoing, QueueName};
 use crate::time::Timestamp;
 use crate::watch;
 
 /// How much of what was missed one tick makes up for.
-const AT_ONCE: Duration = Duration::from_secs(3600);
+const AT_ONCE: Duration = Duration::from_secs(3 * 3600);
+/// So many partitions are read at a time.
+const TOGETHER: usize = 32;
 
-/// Has every group looked at that came to an age for it after `looked`: how many there are, and up to when
-/// that is done. Done twice, it sends messages that do no harm.
-pub(super) async fn at_groups(
+/// What a worker was told.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Told {
+    /// Groups to be looked at.
+    pub(super) checked: usize,
+    /// Tasks whose messages are to be sent.
+    pub(super) promoted: usize,
+}
+
+/// Has every group looked at that came to an age for it after `looked`, and what is due soon sent: how many there
+/// are, and up to when that is done. Done twice, it sends messages that do no harm.
+pub(super) async fn at_what_waits(
     app: &App,
     looked: Timestamp,
     now: Timestamp,
-) -> (Result<usize>, Timestamp) {
+) -> (Result<Told>, Timestamp) {
     let until = now.min(looked + AT_ONCE);
-    let looks = watch::due(looked, until).flat_map(|span| {
-        let partitions = watch::partitions(span);
-        partitions.map(move |partition| at_partition(app, span, partition))
+    let spans = watch::due(looked, until);
+    let groups = spans.flat_map(|span| watch::partitions(span).map(move |name| (span, name)));
+    let checked = groups.map(|(span, partition)| async move {
+        let check = |groups: &[String]| groups.iter().map(|id| FanOut::check(id, span)).collect();
+        tell(app, partition, check).await
     });
-    match try_join_all(looks).await {
-        Ok(checked) => (Ok(checked.into_iter().sum()), until.max(looked)),
+    let promoted = parked::due(looked, until).map(|partition| {
+        let promote = {
+            let partition = partition.clone();
+            move |ids: &[String]| {
+                Promote::messages(ids, |ids| {
+                    let (first, last) = (ids.first(), ids.last());
+                    let named = [Some(&partition), first, last].map(|id| id.map_or("", |id| id));
+                    id::derived(&named)
+                })
+            }
+        };
+        tell(app, partition, promote)
+    });
+    let all = try_join(sum(checked), sum(promoted)).await;
+    match all {
+        Ok((checked, promoted)) => (Ok(Told { checked, promoted }), until.max(looked)),
         Err(error) => (Err(error), looked),
     }
 }
 
-async fn at_partition(app: &App, span: Timestamp, partition: String) -> Result<usize> {
+async fn sum<F: Future<Output = Result<usize>>>(told: impl Iterator<Item = F>) -> Result<usize> {
+    let told = stream::iter(told).buffer_unordered(TOGETHER);
+    told.try_fold(0, async |sum, more| Ok(sum + more)).await
+}
+
+/// Sends the messages for what is listed in a partition: how many are listed.
+async fn tell(
+    app: &App,
+    partition: String,
+    messages: impl Fn(&[String]) -> Vec<Message>,
+) -> Result<usize> {
     let queue = QueueName::new(QueueName::DEFAULT);
-    let (mut sent, mut after) = (0, None);
+    let (mut told, mut after) = (0, None);
     loop {
-        let (groups, next) = app.watched(&partition, after.as_deref()).await?;
-        let checks = groups.iter().map(|group| {
-            let body = FanOut::check(group, span).encode()?;
+        let (listed, next) = app.listed(&partition, after.as_deref()).await?;
+        told += listed.len();
+        let messages = messages(&listed).into_iter();
+        let messages = messages.map(|message| {
+            let body = message.encode()?;
             Ok((queue.clone(), Outgoing::new(body), ()))
         });
-        let checks = checks.collect::<Result<Vec<_>>>()?;
-        for ((), answer) in batches::send(&*app.ports().queue, checks).await {
+        let messages = messages.collect::<Result<Vec<_>>>()?;
+        for ((), answer) in batches::send(&*app.ports().queue, messages).await {
             answer?;
-            sent += 1;
         }
         match next {
             Some(next) => after = Some(next),
-            None => return Ok(sent),
+            None => return Ok(told),
         }
     }
 }

@@ -55,6 +55,8 @@ pub struct Ticked {
     /// How many groups that haven't ended, or whose end nobody has looked at yet, a worker was told to look
     /// at.
     pub checked: usize,
+    /// How many tasks that weren't due for a while a worker was told to send.
+    pub promoted: usize,
     /// Up to when everything due has been sent.
     pub until: Timestamp,
 }
@@ -126,11 +128,13 @@ impl Beat {
             result?;
             sent += 1;
         }
-        let (checked, looked) = look::at_groups(app, looked.unwrap_or(now), now).await;
+        let (told, looked) = look::at_what_waits(app, looked.unwrap_or(now), now).await;
         move_watermark(app, watermark, until, looked).await?;
+        let told = told?;
         Ok(Ticked {
             sent,
-            checked: checked?,
+            checked: told.checked,
+            promoted: told.promoted,
             until,
         })
     }

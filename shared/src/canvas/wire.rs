@@ -28,12 +28,13 @@ const HEADER_LINK: &str = "header_link";
 const HEADER_LINK_ERROR: &str = "header_link_error";
 
 /// Fields that say of a message what it is in the midst of.
-const WRITTEN: [&str; 11] = [
+const WRITTEN: [&str; 12] = [
     "attempt",
     "check",
     "generation",
     "group_id",
     "guarded",
+    "recorded",
     "hops",
     "member",
     "part",

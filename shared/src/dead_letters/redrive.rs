@@ -303,6 +303,7 @@ fn new_generation(
         Change::Remove(field::FINISHED_AT.into()),
         Change::Remove(field::MESSAGE.into()),
         Change::Remove(field::MESSAGE_ID.into()),
+        Change::Remove(field::PARKED.into()),
         // Its deaths were those of another life.
         Change::Remove(field::CRASHES.into()),
     ];

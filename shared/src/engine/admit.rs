@@ -5,9 +5,8 @@ use std::time::Duration;
 use crate::app::whole_seconds;
 use crate::error::Result;
 use crate::failure::Failure;
-use crate::launch::outgoing;
-use crate::ports::{Key, MAX_DELAY};
-use crate::record::{State, is_expired, status};
+use crate::ports::MAX_DELAY;
+use crate::record::State;
 use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
@@ -162,8 +161,8 @@ impl Batch<'_> {
         }
     }
 
-    /// Back to the queue until its ETA, 900 s at a time. A FIFO queue delays no single message: there
-    /// it is hidden, which keeps the order.
+    /// Back to the queue until its ETA, or into its record if that is further off than SQS delays a message. A
+    /// FIFO queue delays no single message: there it is hidden, which keeps the order.
     async fn put_back(&self, job: &Job<'_>, eta: Timestamp) -> Result<Disposition> {
         reached(Branch::PutBack);
         if job.delivery.queue.is_fifo() {
@@ -172,19 +171,10 @@ impl Batch<'_> {
             return Ok(Disposition::Returned);
         }
         if eta.since(self.now()) > MAX_DELAY {
-            // Many such hops may outlive the record that says it was revoked.
-            let key = Key::Result(job.message.id.clone());
-            if let Some(item) = self.worker.app().ports().store.get(&key).await?
-                && status(&item).is_some_and(State::is_final)
-                && !is_expired(&item, self.now())
-            {
-                return self.follow_again(job, &item).await;
-            }
+            return self.park(job, eta).await;
         }
-        let mut copy = outgoing(&job.message, &job.delivery.queue, self.now())?;
-        copy.group.clone_from(&job.delivery.group);
-        copy.attributes.clone_from(&job.delivery.attributes);
-        self.outbox.send(&job.delivery.queue, copy).await?;
+        self.send_on(job, &job.delivery.queue, job.message.clone())
+            .await?;
         Ok(Disposition::Done)
     }
 }

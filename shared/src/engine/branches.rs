@@ -14,6 +14,12 @@ pub enum Branch {
     Undecodable,
     /// Not due: sent on, or hidden.
     PutBack,
+    /// Not due for a while: kept in its record.
+    Parked,
+    /// Parked by another copy of the message.
+    ParkedBefore,
+    /// Put off since its message was sent.
+    Moved,
     /// Due in a moment: waited for.
     ShortWait,
     /// Expired before it was started.

@@ -88,7 +88,7 @@ impl Batch<'_> {
         let counted = job.message.member.is_some();
         if known.options().idempotent
             && job.delivery.receive_count <= 1
-            && !(quarantined || counted)
+            && !(quarantined || counted || job.message.recorded)
         {
             reached(Branch::Unclaimed);
             let attempts = vec![attempt];
@@ -130,7 +130,10 @@ impl Batch<'_> {
         // The first message of a task finds nothing in the way: cheapest asked in one call for all.
         let mut doubtful = false;
         if job.message.attempt == 0 && job.delivery.receive_count <= 1 {
-            let first = self.first_claim(job, &attempt);
+            let first = match job.message.recorded {
+                true => self.claim_of_parked(job, &attempt),
+                false => self.first_claim(job, &attempt),
+            };
             match self.claims.at_once(first).await {
                 Ok(Outcome::Applied(_)) => return Ok(mine(None)),
                 Ok(Outcome::Refused(_)) => {}
@@ -312,6 +315,31 @@ impl Batch<'_> {
         }
     }
 
+    /// The claim of a task that was parked until now, in words that share a call.
+    fn claim_of_parked(&self, job: &Job<'_>, attempt: &Attempt) -> Write {
+        let lease = self.lease(job, attempt).into_iter();
+        let mut changes: Vec<Change> = lease
+            .map(|(name, value)| Change::Set(name.into(), value))
+            .collect();
+        let attempts = Attribute::List(vec![attempt.to_attribute()]);
+        changes.push(Change::Set(field::ATTEMPTS.into(), attempts));
+        changes.extend(unparked());
+        let mut when = vec![
+            When::Eq(field::STATUS.into(), State::Pending.into()),
+            When::Eq(field::ATTEMPT.into(), job.message.attempt.into()),
+        ];
+        when.extend(
+            job.message
+                .eta
+                .map(|eta| When::Eq(field::DUE_AT.into(), eta.into())),
+        );
+        Write {
+            key: Key::Result(job.message.id.clone()),
+            op: Op::Update(changes),
+            when: When::All(when),
+        }
+    }
+
     /// A claim of what may have a record: a retry, or an attempt whose process died.
     fn next_claim(&self, job: &Job<'_>, attempt: &Attempt) -> Write {
         let mut changes: Vec<Change> = self
@@ -323,7 +351,7 @@ impl Batch<'_> {
             field::ATTEMPTS.into(),
             vec![attempt.to_attribute()],
         ));
-        changes.push(Change::Remove(field::DUE_AT.into()));
+        changes.extend(unparked());
         let mut when = unleased(job);
         // A death is counted where it is the message's own.
         if self.singled_out(job) && job.alone {
@@ -337,4 +365,9 @@ impl Batch<'_> {
             when: When::Any(when),
         }
     }
+}
+
+/// What a task has in its record until it runs.
+fn unparked() -> [Change; 3] {
+    [field::DUE_AT, field::MESSAGE, field::PARKED].map(|name| Change::Remove(name.into()))
 }

@@ -191,6 +191,7 @@ impl Batch<'_> {
         }
         if again && !claimed.fenced && !matches!(verdict, Verdict::Retry { .. }) {
             changes.push(Change::Remove(field::DUE_AT.into()));
+            changes.push(Change::Remove(field::PARKED.into()));
         }
         if matches!(verdict, Verdict::Retry { .. }) {
             changes.push(Change::Remove(field::CRASHES.into()));
@@ -339,6 +340,7 @@ fn next_message(message: &Message, retries: u32, due_at: Timestamp) -> Message {
     next.attempt = next.attempt.saturating_add(1);
     next.retries = retries;
     next.eta = Some(due_at);
+    next.recorded = false;
     next
 }
 

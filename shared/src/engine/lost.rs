@@ -175,6 +175,7 @@ impl Batch<'_> {
             when: When::Any(vec![
                 When::Absent,
                 When::Eq(field::STATUS.into(), State::Retry.into()),
+                When::Eq(field::STATUS.into(), State::Pending.into()),
                 dead(now),
             ]),
         };

@@ -9,6 +9,7 @@ use crate::bind::{Args, Kwargs};
 use crate::context::Context;
 use crate::failure::{Class, Named, TaskError};
 use crate::options::Options;
+use crate::parked::Promote;
 use crate::task::{Param, Task, TaskDef};
 
 const PARAMS: &[Param] = &[Param::required("task"), Param::required("items")];
@@ -16,7 +17,11 @@ const PARAMS: &[Param] = &[Param::required("task"), Param::required("items")];
 const OPTIONS: Options = Options::new().retry_for_ever();
 
 /// The tasks that every worker knows.
-pub(crate) const BUILT_IN: [TaskDef; 2] = [TaskDef::of::<Map>(), TaskDef::of::<Starmap>()];
+pub(crate) const BUILT_IN: [TaskDef; 3] = [
+    TaskDef::of::<Map>(),
+    TaskDef::of::<Starmap>(),
+    TaskDef::of::<Promote>(),
+];
 
 /// Calls a task with each item.
 #[derive(Serialize, Deserialize)]

@@ -32,6 +32,7 @@ mod group;
 mod lost;
 mod map;
 mod outage;
+mod park;
 mod reap;
 mod reroute;
 mod rules;

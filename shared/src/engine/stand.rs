@@ -87,7 +87,7 @@ pub(super) fn stand_of(item: &Item, since: Timestamp, now: Timestamp) -> Stand {
             _ => Stand::Alive,
         },
         // Given up by its worker, it has no due time: it is due when its lease would have ended.
-        Some(State::Retry) => {
+        Some(State::Retry | State::Pending) => {
             let due = heard(field::DUE_AT).or_else(|| heard(field::LEASE_UNTIL));
             Stand::Quiet(due.unwrap_or(since))
         }

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::id::is_random;
 use crate::launch::outgoing;
 use crate::message::{Message, compress};
-use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
+use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, Outgoing, QueueName, When, Write};
 use crate::record::{self, State, count, field, instant, status};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
@@ -32,6 +32,8 @@ pub(super) enum Standing {
         retries: u32,
         due_at: Option<Timestamp>,
     },
+    /// It was put off until then, after the message was sent.
+    Moved { due_at: Timestamp },
     /// Others stand for the task, and it ends as they do: the message that sends them.
     Delegated(String),
     /// A later attempt runs; its own message looks after it.
@@ -66,6 +68,12 @@ impl Batch<'_> {
                 retries: count(item, field::RETRIES),
                 due_at: instant(item, field::DUE_AT),
             },
+            Some(State::Pending | State::Retry)
+                if let Some(due_at) = instant(item, field::DUE_AT)
+                    && job.message.eta.is_some_and(|eta| eta < due_at) =>
+            {
+                Standing::Moved { due_at }
+            }
             // On a FIFO queue no later attempt has a message of its own: this one stands for it.
             Some(State::Started)
                 if attempt > job.message.attempt && job.delivery.queue.is_fifo() =>
@@ -157,6 +165,10 @@ impl Batch<'_> {
                 self.send_on(job, &job.home, next).await?;
                 Ok(Disposition::Done)
             }
+            Standing::Moved { due_at } => {
+                reached(Branch::Moved);
+                self.await_move(job, due_at).await
+            }
             Standing::Held { .. } if !self.worker.keeps(Rule::HideWhileHeld) => {
                 Ok(Disposition::Done)
             }
@@ -196,12 +208,23 @@ impl Batch<'_> {
         queue: &QueueName,
         message: Message,
     ) -> Result<()> {
-        let mut next = outgoing(&message, queue, self.now())?;
+        let next = self.copy(job, queue, &message)?;
+        self.outbox.send(queue, next).await.map(drop)
+    }
+
+    /// Another message of this task, of the same tenant.
+    pub(super) fn copy(
+        &self,
+        job: &Job<'_>,
+        queue: &QueueName,
+        message: &Message,
+    ) -> Result<Outgoing> {
+        let mut next = outgoing(message, queue, self.now())?;
         if job.delivery.group.is_some() {
             next.group.clone_from(&job.delivery.group);
         }
         next.attributes.clone_from(&job.delivery.attributes);
-        self.outbox.send(queue, next).await.map(drop)
+        Ok(next)
     }
 
     /// Writes to a task's record; one past its `ttl` counts as absent.
@@ -290,15 +313,20 @@ pub(super) fn kept_for(id: &str, guarded: bool, result_expires: Duration) -> Dur
     }
 }
 
-/// Nobody runs the task, and no later attempt is recorded.
+/// Nobody runs the task, no later attempt is recorded, and it wasn't put off since the message was sent.
 pub(super) fn unleased(job: &Job<'_>) -> Vec<When> {
-    vec![
-        When::Absent,
-        When::All(vec![
-            When::Eq(field::STATUS.into(), State::Retry.into()),
-            When::AtMost(field::ATTEMPT.into(), job.message.attempt.into()),
-        ]),
-    ]
+    let is = |state: State| When::Eq(field::STATUS.into(), state.into());
+    let mut waits = vec![
+        When::Any(vec![is(State::Retry), is(State::Pending)]),
+        When::AtMost(field::ATTEMPT.into(), job.message.attempt.into()),
+    ];
+    if let Some(eta) = job.message.eta {
+        waits.push(When::Any(vec![
+            When::Not(Box::new(When::Has(field::DUE_AT.into()))),
+            When::AtMost(field::DUE_AT.into(), eta.into()),
+        ]));
+    }
+    vec![When::Absent, When::All(waits)]
 }
 
 /// Whoever ran this attempt is dead.

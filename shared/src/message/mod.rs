@@ -9,7 +9,7 @@ mod fields;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
@@ -85,6 +85,8 @@ pub struct Message {
     pub(crate) results_of: Option<String>,
     /// Whether it may come again for as long as its group is looked after, and so must its record be there.
     pub(crate) guarded: bool,
+    /// Whether it was parked, so that there is a record of it that isn't a run's.
+    pub(crate) recorded: bool,
     /// In the message of a group: what it is to send.
     pub(crate) fan_out: Option<Box<FanOut>>,
     /// What this version doesn't know, kept.
@@ -167,6 +169,7 @@ impl Message {
             member: None,
             results_of: None,
             guarded: false,
+            recorded: false,
             fan_out: None,
             extra: Map::new(),
         }
@@ -274,6 +277,7 @@ impl Message {
             member: fields.member()?,
             results_of: fields.text("results_of")?,
             guarded: fields.flag("guarded")?.unwrap_or(false),
+            recorded: fields.flag("recorded")?.unwrap_or(false),
             fan_out,
             extra: fields.rest(),
             id,
@@ -385,6 +389,7 @@ impl Message {
             member,
             results_of,
             guarded,
+            recorded,
             fan_out,
             extra,
         } = self;
@@ -430,6 +435,7 @@ impl Message {
         put("member", member.as_ref().map(Member::to_json));
         put("results_of", results_of.as_deref().map(Value::from));
         put("guarded", guarded.then(|| true.into()));
+        put("recorded", recorded.then(|| true.into()));
         if let Some(fan_out) = fan_out {
             map.insert("group_id".to_owned(), id.as_str().into());
             fan_out.write(&mut map);
@@ -477,6 +483,16 @@ pub(crate) fn compress(body: &str) -> Vec<u8> {
         Ok(bytes) => bytes,
         Err(error) => unreachable!("a Vec takes every byte: {error}"),
     }
+}
+
+/// The text that [`compress`] made bytes of. `None` for any other bytes.
+pub(crate) fn decompress(bytes: &[u8]) -> Option<String> {
+    // It came in one message, which may have been written otherwise.
+    const MOST: u64 = 2 * BATCH_BYTES as u64;
+    let mut text = String::new();
+    let decoder = flate2::read::GzDecoder::new(bytes);
+    decoder.take(MOST).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// No count of runs or hops comes near, and no group has more members.

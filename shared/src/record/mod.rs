@@ -34,6 +34,7 @@ pub(crate) mod field {
     pub(crate) const MESSAGE: &str = "message";
     pub(crate) const MESSAGE_ID: &str = "message_id";
     pub(crate) const OWNER: &str = "owner";
+    pub(crate) const PARKED: &str = "parked";
     pub(crate) const PARENT_ID: &str = "parent_id";
     pub(crate) const QUEUE: &str = "queue";
     pub(crate) const RESULT: &str = "result";

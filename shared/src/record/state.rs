@@ -9,7 +9,7 @@ use crate::ports::Attribute;
 #[serde(rename_all = "UPPERCASE")]
 #[non_exhaustive]
 pub enum State {
-    /// Not started, or unknown: there is no record.
+    /// Not started, or unknown. There is no record, unless the task isn't due for a while.
     Pending,
     /// Running, until its lease ends.
     Started,
@@ -59,8 +59,10 @@ impl State {
     }
 
     /// The steps a record may take, as [lifecycle](crate::guide::lifecycle) draws them. From a state
-    /// to itself counts only where it is listed: another claim of a task whose process died.
-    pub const STEPS: [(State, State); 13] = [
+    /// to itself counts only where it is listed: another claim of a task whose process died, and what isn't due
+    /// for a while and is parked, or moved.
+    pub const STEPS: [(State, State); 15] = [
+        (State::Pending, State::Pending),
         (State::Pending, State::Started),
         (State::Pending, State::Failure),
         (State::Pending, State::Revoked),
@@ -71,6 +73,7 @@ impl State {
         (State::Started, State::Ignored),
         // Given up without another run: its process died, and meanwhile it expired.
         (State::Started, State::Revoked),
+        (State::Retry, State::Retry),
         (State::Retry, State::Started),
         (State::Retry, State::Failure),
         (State::Retry, State::Revoked),

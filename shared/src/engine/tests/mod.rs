@@ -12,6 +12,7 @@ mod handles;
 mod mortal;
 mod order;
 mod outage;
+mod parked;
 mod reap;
 mod redrive;
 mod retry;

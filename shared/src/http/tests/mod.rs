@@ -212,10 +212,11 @@ async fn a_countdown_delays_and_the_longest_one_is_no_error() {
         let body = format!(r#"{{"options": {{"countdown": {countdown}, "expires": 1e18}}}}"#);
         assert_eq!(api.post("/tasks/echo", body).await.status, 202);
     }
-    let expected = json!({"visible": 0, "in_flight": 0, "delayed": 2});
+    // The longest is for a worker to park.
+    let expected = json!({"visible": 1, "in_flight": 0, "delayed": 1});
     assert_eq!(api.get("/queues").await.json()["default"], expected);
     tokio::time::advance(Duration::from_secs(11)).await;
-    assert_eq!(api.get("/queues").await.json()["default"]["visible"], 1);
+    assert_eq!(api.get("/queues").await.json()["default"]["visible"], 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,0 +1,269 @@
+//! Parked tasks: those that are due in more than a quarter of an hour, for which no queue holds a message.
+//!
+//! A worker that meets a message which isn't due for longer than SQS can delay it (900 s) keeps it in the task's
+//! record, with the time when it is due, and enters the task in the bucket of that minute. Ten minutes before the
+//! minute beat has a worker send what is entered there ([`Promote`]), each delayed to the second.
+//!
+//! The record alone says whether a task is parked, and until when; an entry only says where to look. So a task is
+//! cancelled or moved by one conditional write of its record, and an entry that is there twice, or in vain, does
+//! no harm. Entries are made more than fourteen minutes ahead and read less than eleven minutes ahead, so that none
+//! is missed between two clocks that differ by minutes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::app::{App, GUARD_FOR};
+use crate::batches;
+use crate::context::Context;
+use crate::error::Result;
+use crate::failure::{ResultExt as _, TaskError};
+use crate::launch::outgoing;
+use crate::message::{Message, compress, decompress};
+use crate::options::{Options, exponential};
+use crate::ports::{Attribute, Change, Field, Item, Key, Op, Outgoing, QueueName, When, Write};
+use crate::record::{State, field, instant, is_expired, status};
+use crate::task::{Param, Task};
+use crate::time::Timestamp;
+use crate::watch::{self, SHARDS};
+
+/// The tasks that are due within so long lie together.
+const MINUTE: Duration = Duration::from_secs(60);
+/// How long before its minute a bucket is promoted.
+const AHEAD: Duration = Duration::from_secs(600);
+/// When what is left in a bucket is looked for, after its minute: a promotion may have been lost.
+const AFTER: [Duration; 2] = [Duration::from_secs(900), Duration::from_secs(86_400)];
+/// Whoever enters a task this long ahead is before the promotion of its bucket, whatever their clocks say; who is
+/// later sends its message as well.
+pub(crate) const IN_TIME: Duration = Duration::from_secs(720);
+/// How many tasks one message promotes: some seventy calls.
+const AT_ONCE: usize = 500;
+/// The largest message that is kept in a record.
+const ROOM: usize = 300 * 1024;
+
+/// What a record has besides its message while its task is parked: the message's attributes and its group, and
+/// whether it is on its way.
+const ATTRIBUTES: &str = "attributes";
+const TENANT: &str = "group";
+const SENT: &str = "sent";
+
+fn bucket(due: Timestamp) -> i64 {
+    watch::number(due, MINUTE)
+}
+
+fn partition(minute: i64, shard: u64) -> String {
+    let begins = Timestamp::from_millis(minute * watch::millis(MINUTE));
+    format!("due#{begins}#{shard}")
+}
+
+/// The partitions that come up after `after`, and not after `until`: to be promoted, or looked through once more.
+pub(crate) fn due(after: Timestamp, until: Timestamp) -> impl Iterator<Item = String> {
+    let ahead = (bucket(after + AHEAD) + 1)..=bucket(until + AHEAD);
+    let passed = AFTER.map(|passed| (bucket(after - passed) + 1)..=bucket(until - passed));
+    let minutes = passed.into_iter().flatten().chain(ahead);
+    minutes.flat_map(|minute| (0..SHARDS).map(move |shard| partition(minute, shard)))
+}
+
+/// Writes that a task is to be looked for when it is due. It may be done twice.
+pub(crate) fn entry(id: &str, due: Timestamp) -> Write {
+    let key = Key::State(partition(bucket(due), watch::shard(id)), id.to_owned());
+    // As long as its record: beat may be silent for days.
+    let ttl = (due + GUARD_FOR).as_secs();
+    Write {
+        key,
+        op: Op::Put(Item::from([(field::TTL.into(), ttl.into())])),
+        when: When::Absent,
+    }
+}
+
+/// Changes of a record that park a task: its message until it is due, and where it came from. `None` if it is too
+/// large to be kept.
+///
+/// # Errors
+/// `Encode`, for what can't be written.
+pub(crate) fn kept(
+    message: &Message,
+    queue: &QueueName,
+    sent: &Sent<'_>,
+    due: Timestamp,
+) -> Result<Option<Vec<(&'static str, Attribute)>>> {
+    let mut message = message.clone();
+    message.recorded = true;
+    let body = compress(&message.encode()?);
+    if body.len() > ROOM {
+        return Ok(None);
+    }
+    let attributes = sent.attributes.iter();
+    let attributes: Item = attributes
+        .map(|(name, value)| (Field::from(name.clone()), value.as_str().into()))
+        .collect();
+    let mut parked = Item::from([(ATTRIBUTES.into(), Attribute::Map(attributes))]);
+    if let Some(group) = sent.group {
+        parked.insert(TENANT.into(), group.into());
+    }
+    let state = match message.attempt {
+        0 => State::Pending,
+        _ => State::Retry,
+    };
+    Ok(Some(vec![
+        (field::TASK, message.task.as_str().into()),
+        (field::STATUS, state.into()),
+        (field::ATTEMPT, message.attempt.into()),
+        (field::RETRIES, message.retries.into()),
+        (field::QUEUE, queue.as_str().into()),
+        (field::DUE_AT, due.into()),
+        (field::MESSAGE, Attribute::Bytes(body)),
+        (field::PARKED, Attribute::Map(parked)),
+        (field::TTL, (due + GUARD_FOR).as_secs().into()),
+    ]))
+}
+
+/// What SQS said of a message beside its body.
+pub(crate) struct Sent<'a> {
+    pub(crate) group: Option<&'a str>,
+    pub(crate) attributes: &'a BTreeMap<String, String>,
+}
+
+/// Until when a record's task is parked, if it is. Its message may be on its way by then.
+pub(crate) fn until(item: &Item) -> Option<Timestamp> {
+    let waits = matches!(status(item), Some(State::Pending | State::Retry));
+    let parked = waits && item.contains_key(field::PARKED);
+    instant(item, field::DUE_AT).filter(|_| parked)
+}
+
+fn is_sent(item: &Item) -> bool {
+    matches!(item.get(field::PARKED), Some(Attribute::Map(parked)) if parked.contains_key(SENT))
+}
+
+/// The message of a parked task, as it is sent now, and its queue. It is due when the record says.
+pub(crate) fn message(item: &Item, now: Timestamp) -> Option<Result<(QueueName, Outgoing)>> {
+    let due = until(item)?;
+    let queue = QueueName::new(item.get(field::QUEUE)?.as_text()?);
+    let (Attribute::Bytes(body), Attribute::Map(parked)) =
+        (item.get(field::MESSAGE)?, item.get(field::PARKED)?)
+    else {
+        return None;
+    };
+    let text = decompress(body)?;
+    Some(sent_again(&text, &queue, due, parked, now).map(|outgoing| (queue, outgoing)))
+}
+
+fn sent_again(
+    body: &str,
+    queue: &QueueName,
+    due: Timestamp,
+    parked: &Item,
+    now: Timestamp,
+) -> Result<Outgoing> {
+    // It has an id, and no times that count from its being sent.
+    let mut message = Message::decode(body, "", now)?;
+    message.eta = Some(due);
+    let mut outgoing = outgoing(&message, queue, now)?;
+    outgoing.group = parked
+        .get(TENANT)
+        .and_then(Attribute::as_text)
+        .map(str::to_owned);
+    if let Some(Attribute::Map(attributes)) = parked.get(ATTRIBUTES) {
+        let texts = attributes.iter().filter_map(|(name, value)| {
+            Some((name.clone().into_owned(), value.as_text()?.to_owned()))
+        });
+        outgoing.attributes = texts.collect();
+    }
+    Ok(outgoing)
+}
+
+/// Sends the messages of parked tasks that are due soon; beat calls it.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Promote {
+    ids: Vec<String>,
+}
+
+impl Promote {
+    /// The messages that promote these tasks.
+    pub(crate) fn messages(ids: &[String], new_id: impl Fn(&[String]) -> String) -> Vec<Message> {
+        let parts = ids.chunks(AT_ONCE).map(|ids| {
+            let mut message = Message::new(new_id(ids), Self::NAME);
+            message.kwargs.insert("ids".to_owned(), ids.to_vec().into());
+            message
+        });
+        parts.collect()
+    }
+}
+
+impl Task for Promote {
+    const NAME: &'static str = "sedano.promote";
+    const PARAMS: &'static [Param] = &[Param::required("ids")];
+    const OPTIONS: Options = Options::new()
+        .retry_for_ever()
+        .backoff(exponential(Duration::from_secs(2)).cap(Duration::from_secs(60)))
+        .idempotent(true)
+        .ignore_result(true);
+    type Output = ();
+
+    async fn run(self, ctx: &Context) -> std::result::Result<(), TaskError> {
+        Ok(ctx.app().promote(&self.ids).await.retry()?)
+    }
+}
+
+impl App {
+    /// Sends the messages of those of these tasks that are parked and due before SQS's longest delay is over.
+    /// Whoever is due later was moved, and is entered elsewhere.
+    async fn promote(&self, ids: &[String]) -> Result<()> {
+        let (store, queue) = (&self.ports().store, &self.ports().queue);
+        let keys: Vec<Key> = ids.iter().cloned().map(Key::Result).collect();
+        let items = store.get_many(&keys).await?;
+        let now = self.now();
+        let (mut messages, mut failed) = (Vec::new(), None);
+        for (key, item) in keys.into_iter().zip(items) {
+            let Some(item) = item.filter(|item| !is_expired(item, now) && !is_sent(item)) else {
+                continue;
+            };
+            let Some(due) = until(&item).filter(|due| due.since(now) <= IN_TIME) else {
+                continue;
+            };
+            match message(&item, now) {
+                Some(Ok((queue, outgoing))) => {
+                    messages.push((queue, outgoing, sent(key, &item, due)));
+                }
+                Some(Err(error)) => failed = Some(error),
+                None => tracing::error!(?key, "what is kept of its message can't be read"),
+            }
+        }
+        let mut writes = Vec::new();
+        for (write, answer) in batches::send(&**queue, messages).await {
+            match answer {
+                Ok(_) => writes.push(write),
+                Err(error) => failed = Some(error),
+            }
+        }
+        // Refused: it runs already, or was moved or revoked.
+        for outcome in store.write_many(writes).await {
+            if let Err(error) = outcome {
+                failed = Some(error);
+            }
+        }
+        failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Writes that a task's message is on its way.
+fn sent(key: Key, item: &Item, due: Timestamp) -> Write {
+    let state = status(item).unwrap_or(State::Pending);
+    let mut parked = match item.get(field::PARKED) {
+        Some(Attribute::Map(parked)) => parked.clone(),
+        _ => Item::new(),
+    };
+    parked.insert(SENT.into(), Attribute::Bool(true));
+    Write {
+        key,
+        op: Op::Update(vec![Change::Set(
+            field::PARKED.into(),
+            Attribute::Map(parked),
+        )]),
+        when: When::All(vec![
+            When::Eq(field::STATUS.into(), state.into()),
+            When::Eq(field::DUE_AT.into(), due.into()),
+        ]),
+    }
+}
