@@ -17,13 +17,15 @@ use serde::{Deserialize, Serialize};
 use crate::app::{App, GUARD_FOR};
 use crate::batches;
 use crate::context::Context;
-use crate::error::Result;
+use crate::error::{Error, ErrorKind, Result};
 use crate::failure::{ResultExt as _, TaskError};
 use crate::launch::outgoing;
 use crate::message::{Message, compress, decompress};
 use crate::options::{Options, exponential};
-use crate::ports::{Attribute, Change, Field, Item, Key, Op, Outgoing, QueueName, When, Write};
-use crate::record::{State, field, instant, is_expired, status};
+use crate::ports::{
+    Attribute, Change, Field, Item, Key, Op, Outcome, Outgoing, QueueName, When, Write,
+};
+use crate::record::{State, count, field, instant, is_expired, status};
 use crate::task::{Param, Task};
 use crate::time::Timestamp;
 use crate::watch::{self, SHARDS};
@@ -207,6 +209,86 @@ impl Task for Promote {
 }
 
 impl App {
+    /// Moves a task that isn't due yet: it becomes due at `eta` instead. To a later time any task with a record
+    /// that waits, for its due time or for a retry; to an earlier one only a task that is parked, which one is
+    /// that was sent over 15 minutes ahead, as soon as a worker has seen its message.
+    ///
+    /// ```
+    /// # use sedano::{task, tasks, App, TaskError, memory::Memory, Worker};
+    /// # use std::time::Duration;
+    /// # #[task] async fn remind(whom: String) {}
+    /// # tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap().block_on(async {
+    /// # let app = Memory::default().app().tasks(tasks![remind]);
+    /// # let worker = Worker::new(app.clone());
+    /// let sent = app.send(remind::s("Ada".to_owned()).countdown(Duration::from_secs(86_400))).await?;
+    /// worker.drain().await?;
+    /// let due = sent.record().await?.due_at.unwrap();
+    /// app.reschedule(sent.id(), due + Duration::from_secs(3600)).await?;
+    /// # Ok::<(), sedano::Error>(()) }).unwrap();
+    /// ```
+    ///
+    /// # Errors
+    /// `Conflict`, if it runs, is final, has no record, or can only be put off; if it changes meanwhile.
+    pub async fn reschedule(&self, id: &str, eta: Timestamp) -> Result<()> {
+        let (ports, now) = (self.ports(), self.now());
+        let conflict =
+            |what: String| Err(Error::new(ErrorKind::Conflict, format!("task {id} {what}")));
+        let item = ports.store.get(&Key::Result(id.to_owned())).await?;
+        let Some(item) = item.filter(|item| !is_expired(item, now)) else {
+            return conflict(
+                "has no record: it is unknown, or due within 15 minutes, or no worker has seen it yet".to_owned(),
+            );
+        };
+        let state = status(&item).unwrap_or(State::Pending);
+        let (State::Pending | State::Retry, Some(due)) = (state, instant(&item, field::DUE_AT))
+        else {
+            return conflict(format!("is {state}: it can't be moved any more"));
+        };
+        let parked = until(&item).is_some();
+        if eta < due && !parked {
+            return conflict(format!(
+                "is on its way, due at {due}: it can be put off, but not brought forward"
+            ));
+        }
+        if parked {
+            // Before the record says so, lest nobody looks there.
+            ports.store.write(entry(id, eta)).await?;
+        }
+        let mut changes = vec![
+            Change::Set(field::DUE_AT.into(), eta.into()),
+            Change::Set(field::TTL.into(), (eta + GUARD_FOR).as_secs().into()),
+        ];
+        if let Some(Attribute::Map(kept)) = item.get(field::PARKED) {
+            let mut kept = kept.clone();
+            kept.remove(SENT);
+            changes.push(Change::Set(field::PARKED.into(), Attribute::Map(kept)));
+        }
+        let write = Write {
+            key: Key::Result(id.to_owned()),
+            op: Op::Update(changes),
+            when: When::All(vec![
+                When::Eq(field::STATUS.into(), state.into()),
+                When::Eq(field::DUE_AT.into(), due.into()),
+                When::Eq(field::ATTEMPT.into(), count(&item, field::ATTEMPT).into()),
+            ]),
+        };
+        if let Outcome::Refused(_) = ports.store.write(write).await? {
+            return conflict("changes just now: look at it, and try again".to_owned());
+        }
+        // Its bucket may be promoted already.
+        if parked && eta.since(now) <= IN_TIME {
+            let mut moved = item;
+            moved.insert(field::DUE_AT.into(), eta.into());
+            if let Some(message) = message(&moved, now) {
+                let (queue, outgoing) = message?;
+                let sent = ports.queue.send(&queue, vec![outgoing]).await?;
+                let sent = sent.into_iter().next();
+                sent.unwrap_or_else(|| Err(batches::unanswered()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Sends the messages of those of these tasks that are parked and due before SQS's longest delay is over.
     /// Whoever is due later was moved, and is entered elsewhere.
     async fn promote(&self, ids: &[String]) -> Result<()> {

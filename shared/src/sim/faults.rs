@@ -60,6 +60,10 @@ pub struct Faults {
     pub outage: f64,
     /// Of worlds: for up to 40 minutes no function starts, so that SQS gives up what it has received too often.
     pub unstarted: f64,
+    /// Of minutes: no rule calls beat for up to 20 more.
+    pub silent: f64,
+    /// Of minutes: beat is called twice or three times at once.
+    pub ticked_again: f64,
     /// Of worlds: items past their TTL stay for two days; otherwise an hour.
     pub late_ttl: f64,
     /// How far a process's clock may be off, either way. Two clocks' difference and the time that
@@ -92,6 +96,8 @@ impl Faults {
             redeployed: 0.0,
             outage: 0.0,
             unstarted: 0.0,
+            silent: 0.0,
+            ticked_again: 0.0,
             late_ttl: 0.0,
             skew: Duration::ZERO,
             until: Duration::from_secs(6 * 3600),
@@ -119,6 +125,8 @@ impl Faults {
             redeployed: 0.3,
             outage: 0.1,
             unstarted: 0.05,
+            silent: 0.02,
+            ticked_again: 0.2,
             late_ttl: 0.5,
             skew: MOST_SKEW,
             until: Duration::from_secs(6 * 3600),
@@ -154,7 +162,8 @@ macro_rules! setters {
 
 setters! {
     slow throttled unreachable answer_lost done_twice done_late entry_failed untold duplicated
-    resurfaced miscounted reordered acknowledgement_lost died frozen redeployed outage unstarted late_ttl
+    resurfaced miscounted reordered acknowledgement_lost died frozen redeployed outage unstarted silent ticked_again
+    late_ttl
 }
 
 impl Faults {

@@ -194,6 +194,8 @@ pub(super) struct History {
     /// Tasks (what can't be decoded: messages) that came again though nobody handed them back, or of which
     /// something may have been sent without an answer.
     pub(super) repeated: BTreeSet<String>,
+    /// Tasks that wait in their records until they are due.
+    pub(super) parked: BTreeSet<String>,
     /// From when on nothing goes wrong any more.
     pub(super) calm_from: Timestamp,
     /// How often each thing went wrong.

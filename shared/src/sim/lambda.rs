@@ -77,8 +77,7 @@ impl Lambda {
         let rollout = (happens && others > 0).then_some(rollout);
         if let Some(rollout) = &rollout {
             shared.fired("redeployed");
-            let mut history = shared.history();
-            history.calm_from = history.calm_from.max(rollout.to);
+            shared.disturbed_until(rollout.to);
         }
         Self {
             shared,

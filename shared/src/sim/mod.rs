@@ -58,6 +58,7 @@
 //! | `history`, `check` | what happened, and what must hold of it |
 //! | `run` | many seeds, and the report |
 
+mod beat;
 mod body;
 mod check;
 mod clock;
@@ -79,6 +80,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::app::App;
+use crate::beat::Beat;
 use crate::config::Config;
 use crate::context::StateMap;
 use crate::failure::BoxError;
@@ -105,6 +107,8 @@ pub struct Simulation {
 /// Puts a value for tasks into the state of a new world.
 type MakeState = Box<dyn Fn(&mut StateMap) + Send + Sync>;
 
+type MakeBeat = Box<dyn Fn() -> Beat + Send + Sync>;
+
 /// What all worlds of a simulation have in common.
 struct Blueprint {
     /// How each deployment's task set is made; the first is what is deployed at the beginning and at
@@ -118,6 +122,7 @@ struct Blueprint {
     timeout: Duration,
     replay: Option<Box<dyn Fn(u64) -> String + Send + Sync>>,
     without: Option<Rule>,
+    beat: Option<MakeBeat>,
 }
 
 impl Blueprint {
@@ -153,6 +158,7 @@ impl Simulation {
             timeout: Duration::from_secs(60),
             replay: None,
             without: None,
+            beat: None,
         };
         Self {
             blueprint,
@@ -181,6 +187,13 @@ impl Simulation {
     ) -> Self {
         let insert = move |state: &mut StateMap| state.insert(make());
         self.blueprint.states.push(Box::new(insert));
+        self
+    }
+
+    /// A schedule, which beat keeps in each world: called every minute, or as [`Faults`] have it. Without one beat
+    /// only looks after tasks that are due in more than a quarter of an hour.
+    pub fn beat(mut self, schedule: impl Fn() -> Beat + Send + Sync + 'static) -> Self {
+        self.blueprint.beat = Some(Box::new(schedule));
         self
     }
 

@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) on_their_way: AtomicUsize,
     /// Told whenever the world may have become quiet.
     pub(super) changed: Notify,
+    /// Told whenever a task was parked.
+    pub(super) parked: Notify,
 }
 
 impl Shared {
@@ -75,7 +77,21 @@ impl Shared {
             history: Mutex::new(history),
             on_their_way: AtomicUsize::new(0),
             changed: Notify::new(),
+            parked: Notify::new(),
         }
+    }
+
+    /// Waits until a task is parked.
+    pub(super) async fn something_parked(&self) {
+        while self.history().parked.is_empty() {
+            self.parked.notified().await;
+        }
+    }
+
+    /// Up to then something goes wrong, and what is due need not begin soon.
+    pub(super) fn disturbed_until(&self, until: Timestamp) {
+        let mut history = self.history();
+        history.calm_from = history.calm_from.max(until);
     }
 
     /// Whether the tables answer nobody now.

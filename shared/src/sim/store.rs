@@ -10,6 +10,7 @@ use super::process::{Process, Shared, at_once};
 use crate::canvas::GROUP;
 use crate::checkpoint;
 use crate::error::{Error, ErrorKind, Result};
+use crate::parked;
 use crate::ports::{Attribute, Item, Key, Outcome, Page, Store, Write};
 use crate::record::{State, count, failure, field, instant, status};
 use crate::time::Timestamp;
@@ -47,12 +48,14 @@ fn note(shared: &Shared, by: &Caller, key: &Key, outcome: &Result<Outcome>) {
     let item = at_once(shared.memory.store().get(key)).ok().flatten();
     let item = item.unwrap_or_default();
     let step = step(shared, by, &item);
-    shared
-        .history()
-        .steps
-        .entry(id.clone())
-        .or_default()
-        .push(step);
+    let mut history = shared.history();
+    history.steps.entry(id.clone()).or_default().push(step);
+    if parked::until(&item).is_some() {
+        history.parked.insert(id.clone());
+        shared.parked.notify_one();
+    } else if history.parked.remove(id) {
+        shared.changed.notify_waiters();
+    }
 }
 
 fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use tokio::task::JoinSet;
 
-use super::Blueprint;
 use super::history::{DeadLetter, History};
 use super::lambda::{Lambda, ports};
 use super::mapping::Mapping;
 use super::process::{Process, Shared};
 use super::queue::said;
 use super::random::Random;
+use super::{Blueprint, beat};
 use crate::app::App;
 use crate::context::StateMap;
 use crate::dead_letters::attribute;
@@ -85,6 +85,10 @@ impl World {
                 background.spawn(lambda.poll(mapping, number));
             }
         }
+        background.spawn(beat::rule(
+            self.shared.clone(),
+            self.lambda.blueprint.clone(),
+        ));
         let shared = self.shared.clone();
         let late = Random::stream(shared.seed, "ttl", 0).chance(shared.faults.late_ttl);
         if late {
@@ -202,6 +206,15 @@ impl World {
         }
     }
 
+    /// Moves a task that isn't due yet, trying until there is an answer: whether it was moved.
+    pub async fn reschedule(&self, id: &str, eta: Timestamp) -> bool {
+        self.until_done(async || match self.app.reschedule(id, eta).await {
+            Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
+            other => other.map(|()| true),
+        })
+        .await
+    }
+
     /// Lets time pass.
     pub async fn sleep(&self, duration: Duration) {
         self.shared.clock.sleep(duration).await;
@@ -210,9 +223,7 @@ impl World {
     /// Tells that the scenario itself went between until now, by purging a queue say: what was due before isn't
     /// held to have begun soon.
     pub fn disturbed(&self) {
-        let now = self.shared.clock.now();
-        let mut history = self.shared.history();
-        history.calm_from = history.calm_from.max(now);
+        self.shared.disturbed_until(self.shared.clock.now());
     }
 
     /// How many bodies of this task have begun.
@@ -255,7 +266,7 @@ impl World {
     fn is_quiet(&self) -> bool {
         let idle = self.lambda.busy.load(Ordering::Relaxed) == 0
             && self.shared.on_their_way.load(Ordering::Relaxed) == 0;
-        idle && self.left().is_empty()
+        idle && self.shared.history().parked.is_empty() && self.left().is_empty()
     }
 
     /// The messages that are still in queues that are worked on.

@@ -101,6 +101,13 @@ async fn sample(world: &World) -> Result<Option<String>, BoxError> {
             let body = json!({"task": "add", "args": [small(), 2], "countdown": random.below(30)});
             world.send_body("default", body.to_string()).await;
         }
+        31 if random.chance(0.5) => {
+            let call = add::s(small(), 1).countdown(seconds(6000));
+            let sent = world.send(call).await;
+            world.sleep(seconds(4000)).await;
+            let now = world.observer().ports().clock.now();
+            world.reschedule(sent.id(), now + seconds(6000)).await;
+        }
         24 | 31 => {
             let call: Signature<(), i64> = added::s(small());
             world.send(call.countdown(seconds(1500))).await;

@@ -269,3 +269,75 @@ async fn parked_tasks_share_their_calls() {
     assert_eq!(running.of("BatchExecuteStatement"), 2, "{running:?}");
     assert_eq!(world.runs.count(), 10);
 }
+
+/// From further off to near, from near to further off, and so on: the task runs at the last of its times, once.
+#[tokio::test(start_paused = true)]
+async fn a_parked_task_is_moved() {
+    let (soon, near, hour, day) = (30, 600, 3600, 86_400);
+    for (waits, from, to) in [
+        (60, hour, day),
+        (60, day, hour),
+        (60, hour, near),
+        (60, hour, soon),
+        // Within its minute.
+        (60, hour, hour - 61),
+        // It is on its way already.
+        (hour - 400, hour, day),
+        (hour - 400, hour, near),
+        (hour - 400, hour, soon),
+    ] {
+        let world = World::new();
+        let begin = world.app().now();
+        let handle = world.add_in(Duration::from_secs(from)).await;
+        world.live_until(begin + Duration::from_secs(waits)).await;
+        let due = world.app().now() + Duration::from_secs(to);
+        world.app().reschedule(handle.id(), due).await.unwrap();
+        assert_eq!(handle.record().await.unwrap().due_at, Some(due));
+        world.live_until(due + Duration::from_secs(60)).await;
+        let started = handle.record().await.unwrap().started_at;
+        let started = started.unwrap_or_else(|| panic!("{waits} {from} {to}"));
+        assert!(
+            started >= due && started.since(due) <= Duration::from_secs(1),
+            "{waits} {from} {to}: {started} {due}"
+        );
+        world.live_until(begin + Duration::from_secs(day)).await;
+        assert_eq!(world.runs.count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_moved_says_why() {
+    let world = World::new();
+    let (app, now) = (world.app(), world.app().now());
+    let move_to = async |id: &str, seconds| {
+        let moved = app.reschedule(id, now + Duration::from_secs(seconds)).await;
+        moved.map_err(|error| error.to_string())
+    };
+    let handle = world.add_in(Duration::from_secs(60)).await;
+    let error = move_to(handle.id(), 90).await.unwrap_err();
+    assert!(
+        error.contains("has no record: it is unknown, or due within 15 minutes"),
+        "{error}"
+    );
+    let id = world.send("flaky", json!([1])).await;
+    world.step("default").await;
+    let error = move_to(&id, 1).await.unwrap_err();
+    assert!(
+        error.contains("can be put off, but not brought forward"),
+        "{error}"
+    );
+    move_to(&id, 40).await.unwrap();
+    world.pass(30).await;
+    world.step("default").await;
+    assert_eq!(world.status(&id).await, State::Retry);
+    world.pass(12).await;
+    world.step("default").await;
+    assert_eq!(world.status(&id).await, State::Success);
+    let started = world.record(&id).await.started_at.unwrap();
+    assert!(started >= now + Duration::from_secs(40), "{started}");
+    let error = move_to(&id, 90).await.unwrap_err();
+    assert!(
+        error.ends_with("is SUCCESS: it can't be moved any more"),
+        "{error}"
+    );
+}

@@ -188,13 +188,19 @@ impl Judge<'_> {
             let messages = || sent.iter().filter(attempt);
             // Of several messages of one attempt each may have its own time; the earliest counts.
             let asked = messages().map(|task| task.eta).min().flatten();
-            let recorded = steps.iter().rev().find(|step| {
-                step.state == State::Retry && step.attempt == run.attempt && step.at <= run.begun
-            });
+            let waits = |step: &&Step| {
+                let is_waiting = matches!(step.state, State::Retry | State::Pending);
+                is_waiting && step.attempt == run.attempt && step.at <= run.begun
+            };
+            let recorded = steps.iter().rev().find(waits);
             // What is redriven is due at once, by whoever's clock.
             let begins_life = |step: &&Step| step.by == Caller::Sender;
             let recorded = recorded.filter(|step| !begins_life(step));
-            let due = recorded.and_then(|step| step.due_at).max(asked);
+            let due = match recorded {
+                // Its record says when it is due, be it earlier than it was.
+                Some(step) if step.state == State::Pending => step.due_at,
+                _ => recorded.and_then(|step| step.due_at).max(asked),
+            };
             if due.is_some_and(|due| run.begun_there < due) {
                 let what = format!(
                     "attempt {} of task {id} is due at {due:?}; it began at {} by its own clock",
@@ -219,6 +225,11 @@ impl Judge<'_> {
         for sent in messages.iter().filter(|sent| sent.group.is_none()) {
             let Some(task) = &sent.task else { continue };
             let due = task.eta.map_or(sent.at, |eta| eta.max(sent.at));
+            // It may have been put off.
+            let waits = steps.iter().filter(|step| {
+                matches!(step.state, State::Pending | State::Retry) && step.attempt == task.attempt
+            });
+            let due = due.max(waits.filter_map(|step| step.due_at).max().unwrap_or(due));
             // What no worker knows waits for one that does.
             let grace = match self.rules.tasks.find(&task.name) {
                 Some(_) => Duration::ZERO,
