@@ -18,7 +18,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::finish::fence;
-use super::standing::{Standing, abandoned, tree, unleased};
+use super::standing::{Standing, abandoned, tree};
 use super::{Batch, Branch, Job, Known, LEASE_GRACE, Rule, reached};
 
 /// How many deaths of its own a message is allowed.
@@ -352,7 +352,7 @@ impl Batch<'_> {
             vec![attempt.to_attribute()],
         ));
         changes.extend(unparked());
-        let mut when = unleased(job);
+        let mut when = self.unleased(job);
         // A death is counted where it is the message's own.
         if self.singled_out(job) && job.alone {
             changes.push(Change::Add(field::CRASHES.into(), 1));

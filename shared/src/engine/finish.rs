@@ -16,7 +16,7 @@ use super::claim::Claimed;
 use super::decide::Verdict;
 use super::follow::{Ending, Output};
 use super::group::list;
-use super::standing::{Standing, kept_for, kept_message, tree, unleased};
+use super::standing::{Standing, kept_for, kept_message, tree};
 use super::{Batch, Branch, Job, Known, Rule, reached};
 
 impl Batch<'_> {
@@ -230,7 +230,7 @@ impl Batch<'_> {
         Write {
             key,
             op: Op::Update(changes),
-            when: When::Any(unleased(job)),
+            when: When::Any(self.unleased(job)),
         }
     }
 

@@ -23,7 +23,7 @@ use super::coalesce::{all, hand_out, unanswered};
 use super::follow::{Ending, Output, Up};
 use super::outage::outlasts_receives;
 use super::reroute::ended_with_another;
-use super::standing::{kept_for, tree, unleased};
+use super::standing::{kept_for, tree};
 use super::{Batch, Job};
 
 /// How many members one delivery sends: some fifty calls, well within any invocation.
@@ -116,7 +116,7 @@ impl Batch<'_> {
         let write = Write {
             key: Key::Result(message.id.clone()),
             op: Op::Update(fields.into_iter().map(set).collect()),
-            when: When::Any(unleased(job)),
+            when: When::Any(self.unleased(job)),
         };
         let store = &*self.worker.app().ports().store;
         let outcome = record::write(store, write, now).await?;

@@ -10,8 +10,8 @@ use crate::record::{State, count, field, is_expired, status};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
-use super::standing::{tree, unleased};
-use super::{Batch, Branch, Job, reached};
+use super::standing::tree;
+use super::{Batch, Branch, Job, Rule, reached};
 
 impl Batch<'_> {
     /// Keeps the task's message in its record until it is due. Done again, it changes nothing: the task may have
@@ -28,8 +28,7 @@ impl Batch<'_> {
         let fields: Vec<_> = fields
             .map(|(name, value)| (Field::from(name), value))
             .collect();
-        let entered = self.claims.at_once(parked::entry(&job.message.id, eta));
-        let (entered, recorded) = join(entered, self.write_parked(job, fields)).await;
+        let (entered, recorded) = join(self.enter(job, eta), self.write_parked(job, fields)).await;
         entered?;
         let old = match recorded? {
             Outcome::Applied(_) => {
@@ -56,6 +55,14 @@ impl Batch<'_> {
                 self.refused(job, standing).await
             }
         }
+    }
+
+    async fn enter(&self, job: &Job<'_>, eta: Timestamp) -> Result<()> {
+        if !self.worker.keeps(Rule::EnterParked) {
+            return Ok(());
+        }
+        let entry = parked::entry(&job.message.id, eta);
+        self.claims.at_once(entry).await.map(drop)
     }
 
     async fn write_parked(
@@ -90,7 +97,10 @@ impl Batch<'_> {
                     .map(|(name, value)| Change::Set(name, value))
                     .collect(),
             ),
-            when: When::All(vec![When::Any(unleased(job)), When::Not(Box::new(parked))]),
+            when: When::All(vec![
+                When::Any(self.unleased(job)),
+                When::Not(Box::new(parked)),
+            ]),
         };
         self.write_record(write).await
     }

@@ -72,6 +72,11 @@ pub enum Rule {
     FenceCheckpoints,
     /// A record past its ttl counts as absent; without it, it counts until it is removed.
     ForgetExpired,
+    /// What waits in its record is entered in the bucket of its minute; without it, it isn't.
+    EnterParked,
+    /// A task that was put off since its message was sent waits until then; without it, it runs when its message
+    /// says.
+    AwaitMoves,
 }
 
 #[cfg(feature = "sim")]
@@ -107,6 +112,8 @@ impl Rule {
         Rule::CapHops,
         Rule::FenceCheckpoints,
         Rule::ForgetExpired,
+        Rule::EnterParked,
+        Rule::AwaitMoves,
     ];
 }
 

@@ -227,6 +227,24 @@ impl Batch<'_> {
         Ok(next)
     }
 
+    /// Nobody runs the task, no later attempt is recorded, and it wasn't put off since the message was sent.
+    pub(super) fn unleased(&self, job: &Job<'_>) -> Vec<When> {
+        let is = |state: State| When::Eq(field::STATUS.into(), state.into());
+        let mut waits = vec![
+            When::Any(vec![is(State::Retry), is(State::Pending)]),
+            When::AtMost(field::ATTEMPT.into(), job.message.attempt.into()),
+        ];
+        if let Some(eta) = job.message.eta
+            && self.worker.keeps(Rule::AwaitMoves)
+        {
+            waits.push(When::Any(vec![
+                When::Not(Box::new(When::Has(field::DUE_AT.into()))),
+                When::AtMost(field::DUE_AT.into(), eta.into()),
+            ]));
+        }
+        vec![When::Absent, When::All(waits)]
+    }
+
     /// Writes to a task's record; one past its `ttl` counts as absent.
     pub(super) async fn write_record(&self, write: Write) -> Result<Outcome> {
         let store = &*self.worker.app().ports().store;
@@ -267,7 +285,7 @@ impl Batch<'_> {
         if let Some(kept) = kept_message(job) {
             changes.push(Change::Set(field::MESSAGE.into(), kept));
         }
-        let mut when = unleased(job);
+        let mut when = self.unleased(job);
         // Or its process is dead: it need not run again to be given up.
         when.push(abandoned(job, now));
         let key = Key::Result(job.message.id.clone());
@@ -311,22 +329,6 @@ pub(super) fn kept_for(id: &str, guarded: bool, result_expires: Duration) -> Dur
         true => result_expires.max(LEAST),
         false => result_expires.max(GUARD_FOR),
     }
-}
-
-/// Nobody runs the task, no later attempt is recorded, and it wasn't put off since the message was sent.
-pub(super) fn unleased(job: &Job<'_>) -> Vec<When> {
-    let is = |state: State| When::Eq(field::STATUS.into(), state.into());
-    let mut waits = vec![
-        When::Any(vec![is(State::Retry), is(State::Pending)]),
-        When::AtMost(field::ATTEMPT.into(), job.message.attempt.into()),
-    ];
-    if let Some(eta) = job.message.eta {
-        waits.push(When::Any(vec![
-            When::Not(Box::new(When::Has(field::DUE_AT.into()))),
-            When::AtMost(field::DUE_AT.into(), eta.into()),
-        ]));
-    }
-    vec![When::Absent, When::All(waits)]
 }
 
 /// Whoever ran this attempt is dead.

@@ -7,6 +7,7 @@ mod canvas;
 mod coverage;
 mod rules;
 mod samples;
+mod time;
 mod worlds;
 
 use std::time::Duration;

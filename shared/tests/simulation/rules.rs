@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use sedano::sim::{Faults, Invariant, Rule};
 
+use crate::time::parked;
 use crate::worlds::{brief, forgotten, mixed, number, ordered, redriven, simulation, steps};
 
 /// A rule, the worlds in which its absence is found, within how many seeds, and which invariant, among others
@@ -24,6 +25,7 @@ enum Worlds {
     Ordered,
     Redriven,
     Forgotten,
+    Parked,
 }
 
 const fn off(
@@ -49,17 +51,19 @@ const FORGETFUL: Faults = Faults::all().late_ttl(1.0);
 const GIVEN_UP: Faults = Faults::none().unstarted(1.0);
 /// Writes that are done long after whoever wanted them is gone.
 const LATE: Faults = Faults::none().slow(0.5).done_late(1.0);
+/// Everything, and this above all.
+const BELATED: Faults = Faults::all().slow(0.1).done_late(0.5).frozen(0.2);
 /// Messages that come again long after they were deleted.
 pub(crate) const COPIED: Faults = Faults::all().resurfaced(0.3).acknowledgement_lost(0.3);
 
 #[rustfmt::skip]
-const SWITCHED: [Switched; 29] = [
+const SWITCHED: [Switched; 31] = [
     off(Rule::AcknowledgeLast, Worlds::Mixed, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::ClaimBeforeRun, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
     off(Rule::LeaseOutlivesInvocation, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
     off(Rule::HideWhileHeld, Worlds::Mixed, Faults::all(), 100, Invariant::NothingLost),
     off(Rule::AskAgainInDoubt, Worlds::Mixed, Faults::all(), 1000, Invariant::Neighbours),
-    off(Rule::FenceFinish, Worlds::Mixed, Faults::all(), 1000, Invariant::OneFinalState),
+    off(Rule::FenceFinish, Worlds::Mixed, BELATED, 1000, Invariant::OneFinalState),
     off(Rule::RecordRetryFirst, Worlds::Mixed, Faults::all(), 1000, Invariant::OneRunner),
     off(Rule::HelpStale, Worlds::Mixed, Faults::all(), 100, Invariant::NothingLost),
     off(Rule::FollowAgain, Worlds::Mixed, Faults::all(), 1000, Invariant::DeadLetters),
@@ -83,6 +87,8 @@ const SWITCHED: [Switched; 29] = [
     off(Rule::CapHops, Worlds::Mixed, Faults::all(), 100, Invariant::Retries),
     off(Rule::FenceCheckpoints, Worlds::Steps, LATE, 1000, Invariant::StepsOnce),
     off(Rule::ForgetExpired, Worlds::Forgotten, FORGETFUL, 20, Invariant::NothingLost),
+    off(Rule::EnterParked, Worlds::Parked, Faults::all(), 20, Invariant::NothingLost),
+    off(Rule::AwaitMoves, Worlds::Parked, Faults::all(), 100, Invariant::OnTime),
 ];
 
 #[test]
@@ -136,6 +142,7 @@ fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
             Worlds::Ordered => worlds.queue("orders.fifo").run(ordered),
             Worlds::Redriven => worlds.run(redriven),
             Worlds::Forgotten => brief(worlds).run(forgotten),
+            Worlds::Parked => worlds.run(parked),
         };
         let mut first = None;
         for failure in &report.failures {

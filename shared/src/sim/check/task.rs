@@ -194,7 +194,8 @@ impl Judge<'_> {
             };
             let recorded = steps.iter().rev().find(waits);
             // What is redriven is due at once, by whoever's clock.
-            let begins_life = |step: &&Step| step.by == Caller::Sender;
+            let begins_life =
+                |step: &&Step| step.by == Caller::Sender && step.state == State::Retry;
             let recorded = recorded.filter(|step| !begins_life(step));
             let due = match recorded {
                 // Its record says when it is due, be it earlier than it was.
