@@ -110,6 +110,9 @@ pub struct Past {
 }
 
 impl Entries {
+    /// What an error is about where there is no such entry, or none in a state for it.
+    pub(crate) const MISSING: &str = "entry";
+
     /// Those of the application's state table.
     pub fn of(app: &App) -> Self {
         Self { app: app.clone() }
@@ -299,9 +302,8 @@ impl Entries {
         let stored = tick::load(&self.app, name).await?;
         stored.filter(|stored| !stored.removed).ok_or_else(|| {
             let name = crate::failure::shortened(name, crate::task::QUOTED);
-            let what =
-                format!("there is no beat entry `{name}`: `sedano beat list` says which there are");
-            Error::new(ErrorKind::NotFound, what).about(ENTRY)
+            let what = format!("there is no beat entry `{name}`");
+            Error::new(ErrorKind::NotFound, what).about(Self::MISSING)
         })
     }
 
@@ -349,11 +351,8 @@ impl Entries {
     }
 }
 
-/// What errors about an entry that isn't there are about.
-pub(crate) const ENTRY: &str = "entry";
-
 fn conflict(what: String) -> Error {
-    Error::new(ErrorKind::Conflict, what).about(ENTRY)
+    Error::new(ErrorKind::Conflict, what).about(Entries::MISSING)
 }
 
 /// What stands in the code is changed there.
