@@ -12,10 +12,12 @@ use super::handed::id_of;
 use super::stored::{KEPT, RunNow, Source, Stored, field, key};
 use super::tick;
 use crate::app::App;
+use crate::canvas::Canvas;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
-use crate::ports::{Attribute, Change, Key, Op, When, Write};
+use crate::ports::{Attribute, Change, Key, Op, QueueName, When, Write};
 use crate::record::{Record, State};
+use crate::signature::Signature;
 use crate::time::Timestamp;
 
 /// How often a write is tried again that a tick's own counting came in between of.
@@ -226,6 +228,14 @@ impl Entries {
     /// # Errors
     /// `NotFound`; `Invalid`, if it can't be sent; else as the broker says.
     pub async fn run_now(&self, name: &str) -> Result<String> {
+        self.run_now_on(name, None).await
+    }
+
+    /// The same, for a program that doesn't know the task: the queue it goes to where the entry names none.
+    ///
+    /// # Errors
+    /// As [`run_now`](Entries::run_now).
+    pub async fn run_now_on(&self, name: &str, queue: Option<&str>) -> Result<String> {
         let stored = self.load(name).await?;
         let broken = |what: &String| Error::new(ErrorKind::Invalid, what.as_str());
         let entry = stored.entry.as_ref().map_err(broken)?;
@@ -233,7 +243,11 @@ impl Entries {
         let ports = self.app.ports();
         let at = self.app.now();
         let id = id::fresh(&*ports.clock, &*ports.entropy);
-        self.app.send(entry.call(&self.app, &id, None, at)).await?;
+        let mut canvas = entry.call(&self.app, &id, None, at).into_canvas();
+        if let (Canvas::Task(call), Some(queue)) = (&mut canvas, queue) {
+            call.queue.get_or_insert_with(|| QueueName::new(queue));
+        }
+        self.app.send(Signature::<(), ()>::of(canvas)).await?;
         let run = RunNow { id: id.clone(), at };
         let mut runs: Vec<Attribute> = stored.run_now.iter().map(RunNow::write).collect();
         runs.push(run.write());

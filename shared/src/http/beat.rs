@@ -3,7 +3,7 @@
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
@@ -34,17 +34,24 @@ pub(super) async fn show(State(app): State<App>, name: Name) -> Result<Response,
     super::json(StatusCode::OK, &entry)
 }
 
-/// `PUT /beat/{entry}`: 201 for one that wasn't there.
+/// `PUT /beat/{entry}`: 201 for one that wasn't there. With `If-None-Match: *` only such a one, with
+/// `If-Match: *` only one that is there.
 pub(super) async fn put(
     State(app): State<App>,
     name: Name,
+    headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(unreadable_path)?;
     let entry = entry(name, &whole(body)?)?;
     let entries = Entries::of(&app);
+    let only = |header: HeaderName| headers.get(header).is_some_and(|value| value == "*");
+    if only(header::IF_NONE_MATCH) {
+        let added = entries.add(entry).await.map_err(problem)?;
+        return super::json(StatusCode::CREATED, &added);
+    }
     match entries.edit(entry.clone()).await {
-        Err(error) if is_missing(&error) => {
+        Err(error) if is_missing(&error) && !only(header::IF_MATCH) => {
             let added = entries.add(entry).await.map_err(problem)?;
             super::json(StatusCode::CREATED, &added)
         }

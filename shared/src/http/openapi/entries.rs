@@ -27,7 +27,8 @@ pub(super) fn operation(endpoint: Endpoint) -> Value {
         Endpoint::PutEntry => (
             "putEntry",
             "Add an entry, or change it",
-            "What the old definition had handed out is revoked; the new one is due from now on.",
+            "What the old definition had handed out is revoked; the new one is due from now on. With \
+             `If-None-Match: *` it is only added, with `If-Match: *` only changed.",
             json!({
                 "200": ok("Changed.", schema("Standing"))["200"],
                 "201": ok("Added.", schema("Standing"))["200"],

@@ -96,6 +96,24 @@ async fn an_entry_is_added_changed_paused_run_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn only_what_is_there_or_only_what_isnt() {
+    let api = Api::new();
+    let put = async |header: &str| {
+        let request = Request::put("/beat/a").header(header, "*");
+        let request = request.body(Body::from(evening().to_string()));
+        api.call(request.unwrap()).await
+    };
+    put("if-match")
+        .await
+        .problem(404, "unknown-entry", "/beat/a");
+    assert_eq!(put("if-none-match").await.status, 201);
+    put("if-none-match")
+        .await
+        .problem(409, "conflict", "/beat/a");
+    assert_eq!(put("if-match").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_wrong_is_named() {
     let api = Api::new();
     let with = |field: &str, value: Value| {
