@@ -35,9 +35,9 @@ pub(crate) enum EntriesCommand {
         count: CountArgs,
     },
     /// Adds an entry.
-    Add(EntryArgs),
+    Add(Box<EntryArgs>),
     /// Changes an entry: what is said, and nothing else. Due times that were handed out are revoked.
-    Edit(EditEntryArgs),
+    Edit(Box<EditEntryArgs>),
     /// Switches an entry off; what was handed out is revoked.
     Pause {
         /// Its name.

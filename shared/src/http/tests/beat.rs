@@ -98,19 +98,21 @@ async fn an_entry_is_added_changed_paused_run_and_removed() {
 #[tokio::test(start_paused = true)]
 async fn only_what_is_there_or_only_what_isnt() {
     let api = Api::new();
-    let put = async |header: &str| {
+    let put = async |header: &str, argument: i64| {
+        let mut entry = evening();
+        entry["task"]["args"][0] = argument.into();
         let request = Request::put("/beat/a").header(header, "*");
-        let request = request.body(Body::from(evening().to_string()));
+        let request = request.body(Body::from(entry.to_string()));
         api.call(request.unwrap()).await
     };
-    put("if-match")
+    put("if-match", 1)
         .await
         .problem(404, "unknown-entry", "/beat/a");
-    assert_eq!(put("if-none-match").await.status, 201);
-    put("if-none-match")
+    assert_eq!(put("if-none-match", 2).await.status, 201);
+    put("if-none-match", 3)
         .await
         .problem(409, "conflict", "/beat/a");
-    assert_eq!(put("if-match").await.status, 200);
+    assert_eq!(put("if-match", 4).await.status, 200);
 }
 
 #[tokio::test(start_paused = true)]
