@@ -209,11 +209,6 @@ impl<In, Out> Signature<In, Out> {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn canvas(&self) -> &Canvas {
-        &self.canvas
-    }
-
     pub(crate) fn canvas_mut(&mut self) -> &mut Canvas {
         &mut self.canvas
     }

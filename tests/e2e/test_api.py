@@ -116,3 +116,22 @@ def test_the_producer_can_be_invoked_directly(stack):
     payload = json.loads(answer["Payload"].read())
     assert "FunctionError" not in answer and payload["status"] == "PENDING", payload
     assert stack.final(payload["id"])["result"] == "5"
+
+
+def test_an_entry_is_added_paused_run_and_removed(stack):
+    entry = {"schedule": {"every": 30}, "task": {"task": "add", "args": [2, 3]}}
+    status, added, _ = stack.http("PUT", "/beat/api-test", entry)
+    assert (status, added["source"], added["schedule"]) == (201, "run time", "every 30 s"), added
+    status, paused, _ = stack.http("POST", "/beat/api-test/pause")
+    assert (status, paused["paused"]) == (200, True), paused
+    status, sent, _ = stack.http("POST", "/beat/api-test/run")
+    assert status == 202, sent
+    _, answer, _ = stack.http("GET", f"/tasks/{sent['id']}?wait=20")
+    assert (answer["status"], answer["result"]) == ("SUCCESS", 5), answer
+    _, past, _ = stack.http("GET", "/beat/api-test/history?n=1")
+    assert past["history"][0]["id"] == sent["id"] and past["history"][0]["status"] == "SUCCESS", past
+    _, listed, _ = stack.http("GET", "/beat")
+    assert "api-test" in {one["name"] for one in listed["entries"]}, listed
+    status, removed, _ = stack.http("DELETE", "/beat/api-test")
+    assert (status, removed["name"]) == (200, "api-test"), removed
+    assert stack.http("GET", "/beat/api-test")[0] == 404

@@ -1,7 +1,7 @@
-//! Reads and controls: records of tasks, revocation, queue depths, dead letters, the OpenAPI document and
-//! a page for people, all through API Gateway.
+//! Reads and controls: records of tasks, revocation, queue depths, dead letters, beat's entries, the OpenAPI
+//! document and a page for people, all through API Gateway.
 //!
-//! It receives from the dead letters only, and sends only what it takes from there.
+//! It receives from the dead letters only, and sends only what it takes from there and entries that are run by hand.
 
 use sedano::App;
 

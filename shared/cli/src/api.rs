@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sedano::beat::{Coming, Past, Standing};
 use sedano::http::segment;
 use sedano::ports::Depth;
 use serde::Deserialize;
@@ -68,6 +69,17 @@ impl Api {
             .agent
             .post(format!("{}{path}", self.url))
             .header("content-type", "application/json");
+        let request = request.config().timeout_global(Some(ANSWER_WITHIN)).build();
+        self.read(request.send(body.to_string()))
+    }
+
+    /// With `if-none-match` what isn't there, with `if-match` what is.
+    fn put<T: DeserializeOwned>(&self, path: &str, when: &str, body: &Value) -> Result<T> {
+        let request = self
+            .agent
+            .put(format!("{}{path}", self.url))
+            .header("content-type", "application/json")
+            .header(when, "*");
         let request = request.config().timeout_global(Some(ANSWER_WITHIN)).build();
         self.read(request.send(body.to_string()))
     }
@@ -226,11 +238,73 @@ impl Target for Api {
         Ok(())
     }
 
+    fn entries(&self) -> Result<Vec<Standing>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            entries: Vec<Standing>,
+        }
+        let answer: Answer = self.get("/beat", Duration::ZERO)?;
+        Ok(answer.entries)
+    }
+
+    fn entry(&self, name: &str) -> Result<Standing> {
+        self.get(&entry(name, ""), Duration::ZERO)
+    }
+
+    fn add_entry(&self, name: &str, definition: Value) -> Result<Standing> {
+        self.put(&entry(name, ""), "if-none-match", &definition)
+    }
+
+    fn edit_entry(&self, name: &str, definition: Value) -> Result<Standing> {
+        self.put(&entry(name, ""), "if-match", &definition)
+    }
+
+    fn set_paused(&self, name: &str, paused: bool) -> Result<Standing> {
+        let what = if paused { "/pause" } else { "/resume" };
+        self.post(&entry(name, what), &Value::Null)
+    }
+
+    fn run_entry(&self, name: &str) -> Result<Sent> {
+        self.post(&entry(name, "/run"), &Value::Null)
+    }
+
+    fn remove_entry(&self, name: &str) -> Result<Standing> {
+        let url = format!("{}{}", self.url, entry(name, ""));
+        let request = self.agent.delete(url).config();
+        let request = request.timeout_global(Some(ANSWER_WITHIN)).build();
+        self.read(request.call())
+    }
+
+    fn next(&self, name: &str, count: usize) -> Result<Vec<Coming>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            next: Vec<Coming>,
+        }
+        let path = entry(name, &format!("/next?n={count}"));
+        let answer: Answer = self.get(&path, Duration::ZERO)?;
+        Ok(answer.next)
+    }
+
+    fn history(&self, name: &str, count: usize) -> Result<Vec<Past>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            history: Vec<Past>,
+        }
+        let path = entry(name, &format!("/history?n={count}"));
+        let answer: Answer = self.get(&path, Duration::ZERO)?;
+        Ok(answer.history)
+    }
+
     fn rules(&self, _prefix: Option<&str>) -> Result<Rules> {
         Err(Failure::usage(
             "the HTTP API knows no EventBridge rules: choose a deployed stack with --stack NAME",
         ))
     }
+}
+
+/// Where an entry is, or something of it.
+fn entry(name: &str, what: &str) -> String {
+    format!("/beat/{}{what}", segment(name))
 }
 
 /// The sending options that were given.

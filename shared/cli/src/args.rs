@@ -7,12 +7,14 @@ use clap_complete::Shell;
 use sedano::Timestamp;
 use serde_json::{Map, Value};
 
+use crate::entries::EntriesCommand;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the task failed or was revoked
   2  the command line, the settings or the task's arguments are wrong
-  3  there is no such task, stack, queue or dead letter
+  3  there is no such task, stack, queue, dead letter or entry
   4  the task isn't done after the time to wait
   5  nothing answered, or it refused";
 
@@ -70,7 +72,7 @@ pub(crate) enum Command {
     /// What no worker will take again: look, send back to work, discard.
     #[command(subcommand)]
     DeadLetters(DeadLettersCommand),
-    /// Schedules.
+    /// What is sent by the clock: look, steer.
     #[command(subcommand)]
     Beat(BeatCommand),
     /// Prints a completion script for a shell.
@@ -254,6 +256,8 @@ pub(crate) struct DiscardArgs {
 /// What to do with schedules.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BeatCommand {
+    #[command(flatten)]
+    Entries(EntriesCommand),
     /// Holds the schedule that this program was built with against EventBridge's rules.
     Sync {
         /// Only says what would be done: it can't do more yet.
@@ -266,11 +270,11 @@ pub(crate) enum BeatCommand {
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what clap asks of a parser")]
-fn argument(text: &str) -> Result<Value, String> {
+pub(crate) fn argument(text: &str) -> Result<Value, String> {
     Ok(serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned())))
 }
 
-fn object(text: &str) -> Result<Map<String, Value>, String> {
+pub(crate) fn object(text: &str) -> Result<Map<String, Value>, String> {
     match serde_json::from_str(text) {
         Ok(Value::Object(map)) => Ok(map),
         Ok(_) => Err("must be a JSON object such as {\"x\": 2}".to_owned()),

@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::args::{BeatCommand, Cli, Command, ResultArgs, SendArgs};
 use crate::beat;
 use crate::dead_letters;
+use crate::entries;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{self, View};
 use crate::target::{self, Target};
@@ -44,6 +45,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
             Ok(Exit::Success)
         }
         Command::DeadLetters(command) => dead_letters::run(target, command, cli.json),
+        Command::Beat(BeatCommand::Entries(command)) => entries::run(target, command, cli.json),
         Command::Beat(BeatCommand::Sync { prefix, .. }) => {
             let rules = target.rules(prefix.as_deref())?;
             output::print(cli.json, &rules, || beat::text(&rules));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sedano::beat::Beat;
+use sedano::beat::{Beat, Coming, Entries, Entry, Past, Standing};
 use sedano::dead_letters::{Edit, Selection};
 use sedano::ports::{Attribute, Depth, Item, Key};
 use sedano::{App, Config, Signature, nearest};
@@ -50,6 +50,19 @@ impl Direct {
             app,
             prefix: None,
         })
+    }
+
+    fn beat(&self) -> Entries {
+        Entries::of(&self.app)
+    }
+
+    /// The entry, if its task is known to the beat function; of a composition that is seen at its tick.
+    async fn sendable(&self, definition: Value) -> Result<Entry> {
+        let task = definition.pointer("/task/task").and_then(Value::as_str);
+        if let (Some(task), Some(tasks)) = (task, self.registered().await?) {
+            find(task, &tasks)?;
+        }
+        Ok(Entry::try_from(definition)?)
     }
 
     /// The tasks as the beat function wrote them down, if it has.
@@ -188,6 +201,72 @@ impl Target for Direct {
             each(id, Err(unknown(id)));
         }
         Ok(())
+    }
+
+    fn entries(&self) -> Result<Vec<Standing>> {
+        Ok(self.runtime.block_on(self.beat().list())?)
+    }
+
+    fn entry(&self, name: &str) -> Result<Standing> {
+        Ok(self.runtime.block_on(self.beat().get(name))?)
+    }
+
+    fn add_entry(&self, _name: &str, definition: Value) -> Result<Standing> {
+        self.runtime.block_on(async {
+            let entry = self.sendable(definition).await?;
+            Ok(self.beat().add(entry).await?)
+        })
+    }
+
+    fn edit_entry(&self, _name: &str, definition: Value) -> Result<Standing> {
+        self.runtime.block_on(async {
+            let entry = self.sendable(definition).await?;
+            Ok(self.beat().edit(entry).await?)
+        })
+    }
+
+    fn set_paused(&self, name: &str, paused: bool) -> Result<Standing> {
+        let beat = self.beat();
+        Ok(self.runtime.block_on(async {
+            match paused {
+                true => beat.pause(name).await,
+                false => beat.resume(name).await,
+            }
+        })?)
+    }
+
+    fn run_entry(&self, name: &str) -> Result<Sent> {
+        self.runtime.block_on(async {
+            let entry = self.beat().get(name).await?;
+            let task = entry.entry.pointer("/task/task").and_then(Value::as_str);
+            // The task's own queue, which the program that beats would know.
+            let queue = match (self.registered().await?, task) {
+                (Some(tasks), Some(task)) => Some(find(task, &tasks)?.queue.clone()),
+                _ => None,
+            };
+            let id = self.beat().run_now_on(name, queue.as_deref()).await?;
+            Ok(Sent {
+                id,
+                status: "PENDING".to_owned(),
+            })
+        })
+    }
+
+    fn remove_entry(&self, name: &str) -> Result<Standing> {
+        let beat = self.beat();
+        Ok(self.runtime.block_on(async {
+            let was = beat.get(name).await?;
+            beat.remove(name).await?;
+            Ok::<_, sedano::Error>(was)
+        })?)
+    }
+
+    fn next(&self, name: &str, count: usize) -> Result<Vec<Coming>> {
+        Ok(self.runtime.block_on(self.beat().next(name, count))?)
+    }
+
+    fn history(&self, name: &str, count: usize) -> Result<Vec<Past>> {
+        Ok(self.runtime.block_on(self.beat().history(name, count))?)
     }
 
     fn rules(&self, prefix: Option<&str>) -> Result<Rules> {

@@ -15,7 +15,7 @@ pub(crate) enum Exit {
     TaskFailed = 1,
     /// The command line, the settings or the task's arguments are wrong.
     Usage = 2,
-    /// There is no such task, stack, queue or dead letter.
+    /// There is no such task, stack, queue, dead letter or entry.
     NotFound = 3,
     /// The task isn't done after the time to wait.
     Timeout = 4,

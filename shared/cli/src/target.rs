@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sedano::beat::Plan;
+use sedano::beat::{Coming, Past, Plan, Standing};
 use sedano::ports::{Depth, Rule};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -34,6 +34,24 @@ pub(crate) trait Target {
     fn edit(&self, id: &str, changes: &ChangeArgs) -> Result<Value>;
     /// Removes the letters of these ids of their own; tells each.
     fn discard(&self, ids: &[String], each: Each<'_>) -> Result<()>;
+    /// Beat's entries, by name.
+    fn entries(&self) -> Result<Vec<Standing>>;
+    /// One of them.
+    fn entry(&self, name: &str) -> Result<Standing>;
+    /// Adds one that isn't there.
+    fn add_entry(&self, name: &str, definition: Value) -> Result<Standing>;
+    /// Makes one that is there what is given.
+    fn edit_entry(&self, name: &str, definition: Value) -> Result<Standing>;
+    /// Switches one off or on.
+    fn set_paused(&self, name: &str, paused: bool) -> Result<Standing>;
+    /// Sends one now; the task's id and status.
+    fn run_entry(&self, name: &str) -> Result<Sent>;
+    /// Removes one; what it was.
+    fn remove_entry(&self, name: &str) -> Result<Standing>;
+    /// Its next due times.
+    fn next(&self, name: &str, count: usize) -> Result<Vec<Coming>>;
+    /// Its last due times and runs by hand, the latest first.
+    fn history(&self, name: &str, count: usize) -> Result<Vec<Past>>;
     /// The native rules whose names begin with the prefix, held against the schedule.
     fn rules(&self, prefix: Option<&str>) -> Result<Rules>;
 }

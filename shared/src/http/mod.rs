@@ -9,6 +9,14 @@
 //! | `GET /dead-letters/{id}` | one with its body, by its own id or its task's |
 //! | `POST /dead-letters/{id}/redrive` | sends it back to work, maybe edited: 202 |
 //! | `DELETE /dead-letters/{id}` | removes it for good, and tells what it was |
+//! | `GET /beat` | beat's entries, each with its next due time |
+//! | `GET /beat/{name}` | one of them |
+//! | `PUT /beat/{name}` | adds it: 201, or changes it |
+//! | `DELETE /beat/{name}` | removes it, and tells what it was |
+//! | `POST /beat/{name}/pause`, `…/resume` | switches it off and on |
+//! | `POST /beat/{name}/run` | sends it now: 202 with the task's id |
+//! | `GET /beat/{name}/next?n=…` | its next due times |
+//! | `GET /beat/{name}/history?n=…` | its last ones, and what became of them |
 //! | `GET /queues` | about how many messages each queue holds |
 //! | `GET /openapi.json` | this, as an OpenAPI 3.1 document with the registered tasks |
 //! | `GET /?id=ID` | a page for people |
@@ -16,6 +24,7 @@
 //! Errors are RFC 9457 problem details (`application/problem+json`). Who may call is decided in front
 //! of the router: by API Gateway's authorizer when deployed, by the loopback address locally.
 
+mod beat;
 pub(crate) mod call;
 mod control;
 mod dead_letters;
@@ -32,7 +41,7 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::{Extensions, HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, delete, get, post, put};
 use serde::Serialize;
 
 use crate::app::App;
@@ -83,13 +92,22 @@ enum Endpoint {
     DeadLetter,
     Redrive,
     Discard,
+    Entries,
+    Entry,
+    PutEntry,
+    RemoveEntry,
+    PauseEntry,
+    ResumeEntry,
+    RunEntry,
+    NextDue,
+    History,
     OpenApi,
     Page,
     Style,
 }
 
 impl Endpoint {
-    const ALL: [Endpoint; 11] = [
+    const ALL: [Endpoint; 20] = [
         Endpoint::Send,
         Endpoint::Task,
         Endpoint::Revoke,
@@ -98,6 +116,15 @@ impl Endpoint {
         Endpoint::DeadLetter,
         Endpoint::Redrive,
         Endpoint::Discard,
+        Endpoint::Entries,
+        Endpoint::Entry,
+        Endpoint::PutEntry,
+        Endpoint::RemoveEntry,
+        Endpoint::PauseEntry,
+        Endpoint::ResumeEntry,
+        Endpoint::RunEntry,
+        Endpoint::NextDue,
+        Endpoint::History,
         Endpoint::OpenApi,
         Endpoint::Page,
         Endpoint::Style,
@@ -105,8 +132,14 @@ impl Endpoint {
 
     fn method(self) -> Method {
         match self {
-            Endpoint::Send | Endpoint::Revoke | Endpoint::Redrive => Method::POST,
-            Endpoint::Discard => Method::DELETE,
+            Endpoint::Send
+            | Endpoint::Revoke
+            | Endpoint::Redrive
+            | Endpoint::PauseEntry
+            | Endpoint::ResumeEntry
+            | Endpoint::RunEntry => Method::POST,
+            Endpoint::PutEntry => Method::PUT,
+            Endpoint::Discard | Endpoint::RemoveEntry => Method::DELETE,
             _ => Method::GET,
         }
     }
@@ -120,6 +153,13 @@ impl Endpoint {
             Endpoint::DeadLetters => "/dead-letters",
             Endpoint::DeadLetter | Endpoint::Discard => "/dead-letters/{letter}",
             Endpoint::Redrive => "/dead-letters/{letter}/redrive",
+            Endpoint::Entries => "/beat",
+            Endpoint::Entry | Endpoint::PutEntry | Endpoint::RemoveEntry => "/beat/{entry}",
+            Endpoint::PauseEntry => "/beat/{entry}/pause",
+            Endpoint::ResumeEntry => "/beat/{entry}/resume",
+            Endpoint::RunEntry => "/beat/{entry}/run",
+            Endpoint::NextDue => "/beat/{entry}/next",
+            Endpoint::History => "/beat/{entry}/history",
             Endpoint::OpenApi => "/openapi.json",
             Endpoint::Page => "/",
             Endpoint::Style => "/console.css",
@@ -136,6 +176,15 @@ impl Endpoint {
             Endpoint::DeadLetter => get(dead_letters::show),
             Endpoint::Redrive => post(dead_letters::redrive),
             Endpoint::Discard => delete(dead_letters::discard),
+            Endpoint::Entries => get(beat::list),
+            Endpoint::Entry => get(beat::show),
+            Endpoint::PutEntry => put(beat::put),
+            Endpoint::RemoveEntry => delete(beat::remove),
+            Endpoint::PauseEntry => post(beat::pause),
+            Endpoint::ResumeEntry => post(beat::resume),
+            Endpoint::RunEntry => post(beat::run),
+            Endpoint::NextDue => get(beat::next),
+            Endpoint::History => get(beat::history),
             Endpoint::OpenApi => get(openapi::serve),
             Endpoint::Page => get(page::page),
             Endpoint::Style => get(page::style),

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::problem::Problem;
 use super::{Prefix, control};
 use crate::app::App;
+use crate::beat::Entries;
 use crate::record::Record;
 
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; \
@@ -48,6 +49,7 @@ pub(super) async fn page(
         main += &record_section(&record);
     }
     main += &queues_section(&app).await;
+    main += &entries_section(&app).await;
     main += &tasks_section(&app);
     let html = format!(
         "<!doctype html>\n<html lang=en><head><meta charset=utf-8><title>Sedano</title>\n\
@@ -139,6 +141,42 @@ async fn queues_section(app: &App) -> String {
     format!(
         "<section><h2>Queues</h2>\n<table><thead><tr><th scope=col>Queue<th scope=col>Waiting\
          <th scope=col>Running<th scope=col>Delayed<tbody>\n{rows}</table></section>\n"
+    )
+}
+
+async fn entries_section(app: &App) -> String {
+    let mut rows = String::new();
+    match Entries::of(app).list().await {
+        Ok(entries) => {
+            for entry in entries {
+                let next = match &entry.next {
+                    Some(next) => format!("{} {}", next.local, next.tz),
+                    None if entry.paused => "paused".to_owned(),
+                    None => entry
+                        .rule
+                        .map_or_else(String::new, |rule| format!("by rule {rule}")),
+                };
+                let schedule = entry.schedule.or(entry.problem).unwrap_or_default();
+                put(
+                    &mut rows,
+                    format_args!(
+                        "<tr><th scope=row>{}<td>{}<td>{}<td>{}\n",
+                        escape(&entry.name),
+                        escape(&schedule),
+                        escape(entry.source.name()),
+                        escape(&next)
+                    ),
+                );
+            }
+        }
+        Err(error) => {
+            tracing::error!(?error, "the entries can't be listed");
+            rows.push_str("<tr><td colspan=4>The entries can't be listed right now.\n");
+        }
+    }
+    format!(
+        "<section><h2>Schedule</h2>\n<table><thead><tr><th scope=col>Entry<th scope=col>Schedule\
+         <th scope=col>From<th scope=col>Next<tbody>\n{rows}</table></section>\n"
     )
 }
 

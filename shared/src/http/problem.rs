@@ -22,6 +22,7 @@ pub(crate) enum Sort {
     NotJson,
     UnknownTask,
     UnknownDeadLetter,
+    UnknownEntry,
     UnknownPath,
     WrongMethod,
     Conflict,
@@ -36,11 +37,12 @@ pub(crate) enum Sort {
 
 impl Sort {
     /// Every one, for the OpenAPI document.
-    pub(crate) const ALL: [Sort; 14] = [
+    pub(crate) const ALL: [Sort; 15] = [
         Sort::BadRequest,
         Sort::NotJson,
         Sort::UnknownTask,
         Sort::UnknownDeadLetter,
+        Sort::UnknownEntry,
         Sort::UnknownPath,
         Sort::WrongMethod,
         Sort::Conflict,
@@ -59,9 +61,10 @@ impl Sort {
             Sort::NotJson => (400, "not-json", "The body is no JSON"),
             Sort::UnknownTask => (404, "unknown-task", "No such task"),
             Sort::UnknownDeadLetter => (404, "unknown-dead-letter", "No such dead letter"),
+            Sort::UnknownEntry => (404, "unknown-entry", "No such entry"),
             Sort::UnknownPath => (404, "unknown-path", "No such path"),
             Sort::WrongMethod => (405, "wrong-method", "The path has no such method"),
-            Sort::Conflict => (409, "conflict", "The task's state forbids it"),
+            Sort::Conflict => (409, "conflict", "Its state forbids it"),
             Sort::TooLarge => (413, "too-large", "Too large"),
             Sort::Encoded => (415, "encoded", "The body is encoded"),
             Sort::Invalid => (422, "invalid-request", "The request can't be carried out"),
@@ -107,7 +110,7 @@ impl Problem {
     pub(crate) fn new(sort: Sort, detail: impl Into<String>) -> Self {
         let kind = match sort {
             Sort::UnknownTask => ErrorKind::NotRegistered,
-            Sort::UnknownDeadLetter => ErrorKind::NotFound,
+            Sort::UnknownDeadLetter | Sort::UnknownEntry => ErrorKind::NotFound,
             Sort::NotJson => ErrorKind::Decode,
             Sort::InvalidArguments => ErrorKind::Bind,
             Sort::TooLarge => ErrorKind::TooLarge,

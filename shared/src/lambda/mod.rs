@@ -80,7 +80,7 @@ pub async fn run_beat(beat: Beat, app: App) -> Result<()> {
     let (beat, app) = (&beat, &app);
     serve(move |_: LambdaEvent<Value>| async move {
         let ticked = beat.tick(app).await?;
-        tracing::info!(sent = ticked.sent, until = %ticked.until, "tick");
+        tracing::info!(sent = ticked.sent, left_out = ticked.left_out, until = %ticked.until, "tick");
         Ok(ticked)
     })
     .await

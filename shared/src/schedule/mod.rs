@@ -252,6 +252,31 @@ impl Schedule {
             .take_while(move |due| *due <= until)
     }
 
+    /// The last due time after `after` up to and with `until`, found without going through all of them.
+    pub(crate) fn last_due(&self, after: Timestamp, until: Timestamp) -> Option<Timestamp> {
+        let within =
+            |from: Timestamp, to: Timestamp| self.next_after(from).filter(|due| *due <= to);
+        let mut last = within(after, until)?;
+        // None is due after it.
+        let mut end = until;
+        while last < end {
+            let middle = last + end.since(last) / 2;
+            match within(middle, end) {
+                Some(due) => last = due,
+                None => end = middle,
+            }
+        }
+        Some(last)
+    }
+
+    /// The instant on the clock of the schedule's zone: ISO 8601 with the offset, `2026-03-28T18:00:00+02:00`.
+    pub fn local(&self, instant: Timestamp) -> String {
+        match &self.zone {
+            Some(zone) => zone.local(instant),
+            None => Zone::utc().local(instant),
+        }
+    }
+
     /// The period, where it is an interval.
     pub(crate) fn period(&self) -> Option<Duration> {
         match self.kind {

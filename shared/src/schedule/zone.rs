@@ -10,6 +10,7 @@ use jiff::tz::{Offset, TimeZone, TimeZoneTransition};
 use super::Fault;
 use crate::failure::shortened;
 use crate::task::{QUOTED, nearest};
+use crate::time::Timestamp;
 
 /// A time zone of the IANA database, by its name. The database is in the binary.
 #[derive(Debug, Clone)]
@@ -67,6 +68,17 @@ impl Zone {
 
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The instant on this zone's clock, to the second: ISO 8601 with the offset.
+    pub(super) fn local(&self, instant: Timestamp) -> String {
+        match jiff::Timestamp::from_second(instant.as_secs()) {
+            Ok(here) => {
+                let offset = self.zone.to_offset(here);
+                here.display_with_offset(offset).to_string()
+            }
+            Err(_) => instant.to_string(),
+        }
     }
 
     /// The first due time after `after`. `local` gives the first due time at or after one, both in local

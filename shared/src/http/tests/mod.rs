@@ -1,6 +1,7 @@
 //! The API as its clients meet it: requests into the router over the ports in memory.
 
 mod bad_input;
+mod beat;
 mod dead_letters;
 mod hostile;
 mod surface;

@@ -30,6 +30,15 @@ async fn the_document_and_the_router_have_the_same_routes() {
         ("GET", "/dead-letters/{letter}"),
         ("DELETE", "/dead-letters/{letter}"),
         ("POST", "/dead-letters/{letter}/redrive"),
+        ("GET", "/beat"),
+        ("GET", "/beat/{entry}"),
+        ("PUT", "/beat/{entry}"),
+        ("DELETE", "/beat/{entry}"),
+        ("POST", "/beat/{entry}/pause"),
+        ("POST", "/beat/{entry}/resume"),
+        ("POST", "/beat/{entry}/run"),
+        ("GET", "/beat/{entry}/next"),
+        ("GET", "/beat/{entry}/history"),
         ("GET", "/openapi.json"),
         ("GET", "/"),
         ("GET", "/console.css"),
@@ -44,7 +53,11 @@ async fn the_document_and_the_router_have_the_same_routes() {
         for method in ["GET", "POST", "PUT", "PATCH", "DELETE"] {
             let request = Request::builder()
                 .method(Method::try_from(method).unwrap())
-                .uri(path.replace("{task}", "echo").replace("{letter}", "a"));
+                .uri(
+                    path.replace("{task}", "echo")
+                        .replace("{letter}", "a")
+                        .replace("{entry}", "a"),
+                );
             let answer = api.call(request.body(Body::empty()).unwrap()).await;
             let status = answer.status;
             let known = documented.contains(&(method.to_owned(), path.clone()));
@@ -85,6 +98,7 @@ async fn each_half_serves_its_own_routes() {
         let only_control = if routes == Routes::CONTROL { 200 } else { 404 };
         for endpoint in [
             Endpoint::Queues,
+            Endpoint::Entries,
             Endpoint::OpenApi,
             Endpoint::Page,
             Endpoint::Style,

@@ -1,5 +1,7 @@
 //! The OpenAPI 3.1 document: made from the endpoints there are and the tasks that are registered.
 
+mod entries;
+
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -40,7 +42,7 @@ pub(super) fn document(tasks: &Tasks) -> Value {
         "info": {
             "title": "Sedano",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Send tasks, ask after them, revoke them, and look after dead letters.",
+            "summary": "Send tasks, ask after them, revoke them, and look after schedules and dead letters.",
         },
         "paths": paths,
         "components": {"schemas": schemas(), "responses": problems()},
@@ -191,6 +193,15 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
                 Sort::BadRequest, Sort::UnknownDeadLetter,
             ]),
         }),
+        Endpoint::Entries
+        | Endpoint::Entry
+        | Endpoint::PutEntry
+        | Endpoint::RemoveEntry
+        | Endpoint::PauseEntry
+        | Endpoint::ResumeEntry
+        | Endpoint::RunEntry
+        | Endpoint::NextDue
+        | Endpoint::History => entries::operation(endpoint),
         Endpoint::OpenApi => json!({
             "operationId": "openapi",
             "summary": "This document",
@@ -320,7 +331,7 @@ fn schemas() -> Value {
         .iter()
         .map(|state| state.as_str())
         .collect();
-    json!({
+    let mut schemas = json!({
         "Call": {
             "type": "object",
             "additionalProperties": false,
@@ -463,5 +474,9 @@ fn schemas() -> Value {
                 "limit": {"type": "integer", "description": "What would have been allowed."},
             },
         },
-    })
+    });
+    if let Some(schemas) = schemas.as_object_mut() {
+        schemas.extend(entries::schemas());
+    }
+    schemas
 }

@@ -1,0 +1,218 @@
+//! Calls of the store that fail, and processes that die, in the midst of a change or a tick.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use async_trait::async_trait;
+
+use super::*;
+use crate::error::ErrorKind;
+use crate::ports::{Clock, Outcome, Page, Ports, Store};
+
+/// A store of which one write goes wrong.
+struct Faulty {
+    store: Arc<dyn Store>,
+    /// How many writes go well before it.
+    left: AtomicU32,
+    /// It is done, and nobody hears of it; or it isn't.
+    done: bool,
+    /// So are those after it.
+    dead: bool,
+    /// How long an answer takes to a question that many items answer.
+    slow: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+#[async_trait]
+impl Store for Faulty {
+    async fn get(&self, key: &Key) -> Result<Option<Item>> {
+        self.store.get(key).await
+    }
+
+    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
+        self.store.get_many(keys).await
+    }
+
+    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
+        let page = self.store.query(pk, after, limit).await;
+        self.clock.sleep(self.slow).await;
+        page
+    }
+
+    async fn write(&self, write: Write) -> Result<Outcome> {
+        let left = self.left.load(Ordering::Relaxed);
+        if left > 0 {
+            self.left.store(left - 1, Ordering::Relaxed);
+            return self.store.write(write).await;
+        }
+        if self.done {
+            self.store.write(write).await?;
+        }
+        if !self.dead {
+            self.left.store(u32::MAX, Ordering::Relaxed);
+        }
+        Err(Error::new(ErrorKind::Unavailable, "no answer"))
+    }
+
+    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
+        let mut outcomes = Vec::new();
+        for write in writes {
+            outcomes.push(self.write(write).await);
+        }
+        outcomes
+    }
+}
+
+impl World {
+    /// The same application, over a store that fails after so many writes.
+    fn failing(&self, after: u32, done: bool, dead: bool) -> App {
+        let ports = self.app().ports().clone();
+        let store = Arc::new(Faulty {
+            store: ports.store.clone(),
+            left: AtomicU32::new(after),
+            done,
+            dead,
+            slow: Duration::ZERO,
+            clock: ports.clock.clone(),
+        });
+        App::new(Ports { store, ..ports }, Config::memory()).tasks(tasks![note])
+    }
+}
+
+/// Whoever edits dies after so many writes: the change, then four revocations, then that they are done.
+#[tokio::test(start_paused = true)]
+async fn a_change_that_broke_off_is_gone_on_with_by_the_next_tick() {
+    for (writes, pass) in (0..6).flat_map(|writes| [(writes, 2), (writes, 30)]) {
+        let world = World::new();
+        world.entries().add(noting("a", seconds(20))).await.unwrap();
+        Beat::new().tick(world.app()).await.unwrap();
+        world.pass(25).await;
+        let app = world.failing(writes, false, true);
+        let other = Entry::new("a", seconds(20), note::s("b".to_owned()));
+        Entries::of(&app).edit(other).await.unwrap_err();
+        world.pass(pass).await;
+        world.minutes(&Beat::new(), 2).await;
+        let both = [world.ran("a"), world.ran("b")].concat();
+        let mut due = both.clone();
+        due.sort_unstable();
+        due.dedup_by_key(|at| *at / 20);
+        assert_eq!(due.len(), both.len(), "{writes}, {pass}: {both:?}");
+        let until = 25 + i64::try_from(pass).unwrap() + 120;
+        assert_eq!(
+            i64::try_from(due.len()).unwrap(),
+            until / 20,
+            "{writes}, {pass}: {both:?}"
+        );
+        if writes == 0 {
+            assert!(world.ran("b").is_empty());
+        } else {
+            assert!(!world.item("a").unwrap().contains_key("revoking"));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_removal_that_broke_off_is_gone_on_with_by_the_next_tick() {
+    for writes in 1..7 {
+        let world = World::new();
+        world.entries().add(noting("a", seconds(20))).await.unwrap();
+        Beat::new().tick(world.app()).await.unwrap();
+        world.pass(25).await;
+        let app = world.failing(writes, false, true);
+        Entries::of(&app).remove("a").await.unwrap_err();
+        let error = world.entries().get("a").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        world.minutes(&Beat::new(), 1).await;
+        assert_eq!(
+            (world.item("a"), world.ran("a")),
+            (None, vec![20]),
+            "{writes}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_write_of_a_tick_may_fail_or_be_lost() {
+    // The first two add the entries: due from when they are there.
+    for (writes, done) in (2..10).flat_map(|writes| [(writes, true), (writes, false)]) {
+        let world = World::new();
+        let beat = Beat::new()
+            .with(noting("a", seconds(20)).max_runs(7))
+            .with(noting("b", seconds(20)).catch_up(CatchUp::All));
+        let app = world.failing(writes, done, false);
+        let mut failed = 0;
+        for _ in 0..4 {
+            failed += u32::from(beat.tick(&app).await.is_err());
+            world.pass(30).await;
+        }
+        assert!(failed <= 1, "{writes}, {done}");
+        assert_eq!(
+            world.ran("a").len(),
+            6,
+            "{writes}, {done}: {:?}",
+            world.ran("a")
+        );
+        assert_eq!(
+            world.ran("b").len(),
+            6,
+            "{writes}, {done}: {:?}",
+            world.ran("b")
+        );
+        world.minutes(&beat, 2).await;
+        assert_eq!(
+            world.ran("a").len(),
+            7,
+            "{writes}, {done}: {:?}",
+            world.ran("a")
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_cannot_be_sent_holds_its_own_place_only() {
+    let world = World::new();
+    let nobody = Entry::new(
+        "later",
+        seconds(20),
+        crate::Signature::<(), ()>::named("newer"),
+    );
+    // Added through a program that knows no tasks.
+    Entries::of(&world.memory.app()).add(nobody).await.unwrap();
+    let beat = one(noting("a", seconds(30)));
+    world.minutes(&beat, 2).await;
+    assert_eq!(world.ran("a"), [30, 60, 90, 120]);
+    let after = world.item("later").unwrap()["after"].clone();
+    assert_eq!(
+        after,
+        START.into(),
+        "it makes up for it when the task is known"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tick_that_read_what_was_before_an_edit_sends_what_is_revoked() {
+    let world = World::new();
+    world.entries().add(noting("a", seconds(20))).await.unwrap();
+    let ports = world.app().ports().clone();
+    let store = Arc::new(Faulty {
+        store: ports.store.clone(),
+        left: AtomicU32::new(u32::MAX),
+        done: true,
+        dead: false,
+        slow: Duration::from_secs(10),
+        clock: ports.clock.clone(),
+    });
+    let app = App::new(Ports { store, ..ports }, Config::memory()).tasks(tasks![note]);
+    let beat = Beat::new();
+    let edit = async {
+        world.wait(5).await;
+        let other = Entry::new("a", seconds(30), note::s("b".to_owned()));
+        world.entries().edit(other).await
+    };
+    let (ticked, edited) = tokio::join!(beat.tick(&app), edit);
+    edited.unwrap();
+    assert_eq!(ticked.unwrap().sent, 3, "of the old definition");
+    // It began at the world's beginning, and is over ten seconds later.
+    world.minutes(&beat, 2).await;
+    assert!(world.ran("a").is_empty());
+    assert_eq!(world.ran("b"), [30, 60, 90, 120]);
+}

@@ -1,0 +1,169 @@
+//! Beat's entries over HTTP: listed, written, paused, run, removed, and what was and will be due.
+
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::Response;
+use serde_json::{Value, json};
+
+use super::call;
+use super::problem::{Problem, Sort};
+use super::send::{unreadable_path, whole};
+use crate::app::App;
+use crate::beat::{Entries, Entry};
+use crate::error::{Error, ErrorKind};
+
+/// The most due times that one answer tells, and how many where nothing is said.
+pub(super) const MOST: usize = 100;
+pub(super) const DEFAULT: usize = 10;
+
+type Name = Result<Path<String>, PathRejection>;
+type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// `GET /beat`.
+pub(super) async fn list(State(app): State<App>) -> Result<Response, Problem> {
+    let entries = Entries::of(&app).list().await?;
+    super::json(StatusCode::OK, &json!({"entries": entries}))
+}
+
+/// `GET /beat/{entry}`.
+pub(super) async fn show(State(app): State<App>, name: Name) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let entry = Entries::of(&app).get(&name).await.map_err(problem)?;
+    super::json(StatusCode::OK, &entry)
+}
+
+/// `PUT /beat/{entry}`: 201 for one that wasn't there. With `If-None-Match: *` only such a one, with
+/// `If-Match: *` only one that is there.
+pub(super) async fn put(
+    State(app): State<App>,
+    name: Name,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let entry = entry(name, &whole(body)?)?;
+    let entries = Entries::of(&app);
+    let only = |header: HeaderName| headers.get(header).is_some_and(|value| value == "*");
+    if only(header::IF_NONE_MATCH) {
+        let added = entries.add(entry).await.map_err(problem)?;
+        return super::json(StatusCode::CREATED, &added);
+    }
+    match entries.edit(entry.clone()).await {
+        Err(error) if is_missing(&error) && !only(header::IF_MATCH) => {
+            let added = entries.add(entry).await.map_err(problem)?;
+            super::json(StatusCode::CREATED, &added)
+        }
+        edited => super::json(StatusCode::OK, &edited.map_err(problem)?),
+    }
+}
+
+/// `DELETE /beat/{entry}`: the entry that was, so that a slip of the hand loses nothing.
+pub(super) async fn remove(State(app): State<App>, name: Name) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let entries = Entries::of(&app);
+    let was = entries.get(&name).await.map_err(problem)?;
+    entries.remove(&name).await.map_err(problem)?;
+    super::json(StatusCode::OK, &was)
+}
+
+/// `POST /beat/{entry}/pause`.
+pub(super) async fn pause(State(app): State<App>, name: Name) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let paused = Entries::of(&app).pause(&name).await.map_err(problem)?;
+    super::json(StatusCode::OK, &paused)
+}
+
+/// `POST /beat/{entry}/resume`.
+pub(super) async fn resume(State(app): State<App>, name: Name) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let resumed = Entries::of(&app).resume(&name).await.map_err(problem)?;
+    super::json(StatusCode::OK, &resumed)
+}
+
+/// `POST /beat/{entry}/run`.
+pub(super) async fn run(State(app): State<App>, name: Name) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let id = Entries::of(&app).run_now(&name).await.map_err(problem)?;
+    super::json(
+        StatusCode::ACCEPTED,
+        &json!({"id": id, "status": "PENDING"}),
+    )
+}
+
+/// `GET /beat/{entry}/next?n=COUNT`.
+pub(super) async fn next(
+    State(app): State<App>,
+    name: Name,
+    query: Parameters,
+) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let count = count(query)?;
+    let next = Entries::of(&app)
+        .next(&name, count)
+        .await
+        .map_err(problem)?;
+    super::json(StatusCode::OK, &json!({"next": next}))
+}
+
+/// `GET /beat/{entry}/history?n=COUNT`.
+pub(super) async fn history(
+    State(app): State<App>,
+    name: Name,
+    query: Parameters,
+) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let count = count(query)?;
+    let past = Entries::of(&app).history(&name, count).await;
+    super::json(StatusCode::OK, &json!({"history": past.map_err(problem)?}))
+}
+
+/// The body as an entry of this name, which may stand in the body too.
+fn entry(name: String, body: &[u8]) -> Result<Entry, Problem> {
+    let json: Value =
+        serde_json::from_slice(body).map_err(|error| Problem::not_json(body, &error))?;
+    let Value::Object(mut map) = json else {
+        let what = r#"the body must be an entry such as {"schedule": {"every": 30}, "task": {"task": "ping"}}"#;
+        return Err(Problem::new(Sort::Invalid, what));
+    };
+    match map.get("name") {
+        None | Some(Value::Null) => {}
+        Some(Value::String(same)) if *same == name => {}
+        Some(_) => {
+            let what =
+                "`name` must be the one in the path, or be left out: an entry can't be renamed";
+            return Err(Problem::invalid("name", what));
+        }
+    }
+    map.insert("name".to_owned(), name.into());
+    Ok(Entry::try_from(Value::Object(map))?)
+}
+
+fn count(query: Parameters) -> Result<usize, Problem> {
+    let Query(query) =
+        query.map_err(|_| Problem::new(Sort::BadRequest, "the query string can't be read"))?;
+    call::only_known(query.iter().map(|(name, _)| name), &["n"], "parameter")?;
+    let Some((_, text)) = query.last() else {
+        return Ok(DEFAULT);
+    };
+    let parsed = text.parse().ok();
+    parsed
+        .filter(|count| (1..=MOST).contains(count))
+        .ok_or_else(|| {
+            let what = format!("`n` must be a whole number from 1 to {MOST}");
+            Problem::invalid("n", what).with("limit", MOST)
+        })
+}
+
+/// There is no such entry; a table that isn't there is another matter.
+fn is_missing(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound && error.parameter() == Some(Entries::MISSING)
+}
+
+fn problem(error: Error) -> Problem {
+    if is_missing(&error) {
+        return Problem::new(Sort::UnknownEntry, error.to_string());
+    }
+    error.into()
+}
