@@ -13,6 +13,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::app::App;
+use crate::context::DUE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
 use crate::launch::{Launch, Origin};
@@ -149,7 +150,8 @@ impl Beat {
             let ahead = entry.schedule.due(watermark.max(now), until);
             for due in missed.into_iter().chain(ahead) {
                 let id = id::derived(&["beat", &entry.name, &due.to_string()]);
-                calls.push(entry.signature.clone().id(id).eta(due));
+                let call = entry.signature.clone().header(DUE, due.to_string());
+                calls.push(call.id(id).eta(due));
             }
         }
         calls
