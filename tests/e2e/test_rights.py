@@ -27,7 +27,6 @@ pytestmark = pytest.mark.last
 # Rights that no test of this run makes a function use, and why it has them.
 UNUSED = {
     "beat": {
-        ("sqs:SendMessage", "DefaultQueue"): "its entry is due every five minutes, which a short run may miss",
         ("dynamodb:Query", "StateTable"): "groups come to an age for a look every ten minutes, which a short run may miss",
     },
     "console": {
