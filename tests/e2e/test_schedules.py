@@ -185,4 +185,4 @@ def test_the_end_of_day_report_has_what_finished_for_whom(stack, new_id):
 
     for user, records in ended.items():
         wanted = [{"id": one["id"], "name": one["task"], "finished_at": one["finished_at"]} for one in records]
-        assert reported[user] == sorted(wanted, key=lambda task: task["finished_at"]), reported
+        assert reported[user] == sorted(wanted, key=lambda task: (task["finished_at"], task["id"])), reported

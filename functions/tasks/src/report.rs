@@ -103,6 +103,7 @@ pub async fn end_of_day_report(
         tasks: users.values().map(Vec::len).sum(),
     };
     for (user, mut tasks) in users {
+        // Stable: those of one moment stay in the order of their ids.
         tasks.sort_by(|a, b| finished(a).cmp(&finished(b)));
         let tasks = tasks.into_iter().map(Attribute::Map).collect();
         let row = Item::from([("tasks".into(), Attribute::List(tasks))]);
