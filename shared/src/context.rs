@@ -25,6 +25,8 @@ use crate::time::Timestamp;
 
 /// So many children are remembered in a task's record.
 const CHILDREN: usize = 100;
+/// The header that says when a task was due by its schedule.
+pub(crate) const DUE: &str = "sedano-due";
 
 /// The run of a task: who it is, how much time it has, what the worker gave it.
 ///
@@ -115,6 +117,15 @@ impl Context {
     /// The sender's headers.
     pub fn headers(&self) -> &Map<String, Value> {
         &self.message.headers
+    }
+
+    /// When its schedule had it due: of what beat sends, the same in every run, however late that is and however
+    /// often it is retried. A task that does what belongs to a day asks this and no clock.
+    ///
+    /// It is what the header `sedano-due` says. Other senders may set it too, to have a day done again; without it,
+    /// or where it is no instant, there is none.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.headers().get(DUE)?.as_str()?.parse().ok()
     }
 
     /// Whether the sender dropped or asked for the result, instead of the task's own choice.

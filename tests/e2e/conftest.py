@@ -54,7 +54,7 @@ def user_pool(emulator: tuple[Ministack, Wire]) -> UserPool:
 def other(stack: Stack, user_pool: UserPool) -> Stack:
     """A second stack beside the first; its rules fire, and its API wants tokens."""
     return Stack("sedano-two", stack.endpoint).deploy(
-        BeatState="ENABLED", DailyAddState="ENABLED",
+        BeatState="ENABLED", AddEvery="30", DailyAddState="ENABLED",
         JwtIssuer=user_pool.issuer, JwtAudience=user_pool.application,
     )
 

@@ -27,7 +27,6 @@ pytestmark = pytest.mark.last
 # Rights that no test of this run makes a function use, and why it has them.
 UNUSED = {
     "beat": {
-        ("sqs:SendMessage", "DefaultQueue"): "its entry is due every five minutes, which a short run may miss",
         ("dynamodb:DeleteItem", "StateTable"): "an entry that has left the code, or whose removal broke off",
         ("dynamodb:UpdateItem", "ResultsTable"): "an entry was changed in the code after it had handed something out",
         ("dynamodb:PutItem", "ResultsTable"): "a revocation in place of a record past its time",

@@ -14,6 +14,7 @@ SETTINGS = {
     "SEDANO_QUEUES": json.dumps({name: f"http://localhost/0/{name}" for name in ("default", "quarantine", "undelivered", "dead-letters")}),
     "SEDANO_RESULTS_TABLE": "results",
     "SEDANO_STATE_TABLE": "state",
+    "APP_TABLE": "app",
 }
 
 
@@ -39,6 +40,18 @@ def test_a_missing_setting_is_named(function, missing):
     said = done.stdout + done.stderr
     assert done.returncode != 0 and f"{missing} is not set" in said, said
     assert "panicked" not in said
+
+
+@pytest.mark.usefixtures("built")
+@pytest.mark.parametrize(("function", "changed", "said"), [
+    ("Consumer", {"APP_TABLE": None}, "APP_TABLE is not set"),
+    ("Beat", {"ADD_EVERY": "soon"}, "ADD_EVERY must be a whole number of seconds"),
+    ("Beat", {"ADD_EVERY": "0"}, "beat entry `add` has a schedule that can't be kept"),
+])
+def test_a_setting_of_the_sample_tasks_is_named(function, changed, said):
+    settings = {name: value for name, value in (SETTINGS | changed).items() if value is not None}
+    done = start(function, settings)
+    assert done.returncode != 0 and said in done.stdout + done.stderr, done
 
 
 def test_lambda_shows_it_to_whoever_invokes(stack):

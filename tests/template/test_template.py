@@ -217,7 +217,7 @@ def test_only_the_console_takes_dead_letters(function):
 # ------------------------------------------------------------------------------- tables, API, rest
 
 
-@pytest.mark.parametrize(("table", "keys"), [("ResultsTable", ["id"]), ("StateTable", ["pk", "sk"])])
+@pytest.mark.parametrize(("table", "keys"), [("ResultsTable", ["id"]), ("StateTable", ["pk", "sk"]), ("AppTable", ["pk", "sk"])])
 def test_tables_can_be_restored_and_outlive_the_stack(table, keys):
     resource, properties = RESOURCES[table], RESOURCES[table]["Properties"]
     assert [key["AttributeName"] for key in properties["KeySchema"]] == keys
@@ -226,6 +226,40 @@ def test_tables_can_be_restored_and_outlive_the_stack(table, keys):
     assert properties["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
     assert properties["DeletionProtectionEnabled"] == {"Ref": "DeletionProtection"}
     assert (resource["DeletionPolicy"], resource["UpdateReplacePolicy"]) == ("RetainExceptOnCreate", "Retain")
+
+
+def test_the_tasks_rows_are_the_consumer_s_alone():
+    assert RESOURCES["ConsumerFunction"]["Properties"]["Environment"]["Variables"] == {"APP_TABLE": {"Ref": "AppTable"}}
+    holders = {function for function in FUNCTIONS if any(table == "AppTable" for _, table in granted(function))}
+    assert holders == {"consumer"}
+
+
+def test_every_alarm_is_heard_and_none_is_made_without_a_topic():
+    for name, alarm in of_type("AWS::CloudWatch::Alarm").items():
+        assert alarm["AlarmActions"] == [{"Ref": "AlarmTopicArn"}], name
+        assert RESOURCES[name]["Condition"] in ("HasAlarmTopic", "BeatMayFallSilent"), name
+    conditions = TEMPLATE["Conditions"]
+    assert conditions["HasAlarmTopic"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AlarmTopicArn"}, ""]}]}
+    assert {"Condition": "HasAlarmTopic"} in conditions["BeatMayFallSilent"]["Fn::And"]
+
+
+def test_a_beat_that_falls_silent_or_fails_is_heard_of():
+    of_beat = [{"Name": "FunctionName", "Value": {"Ref": "BeatFunction"}}]
+    silent = RESOURCES["BeatSilentAlarm"]["Properties"]
+    assert (silent["Namespace"], silent["MetricName"], silent["Dimensions"]) == ("AWS/Lambda", "Invocations", of_beat)
+    # Fewer than one in each of five minutes. Without an invocation there is no figure at all.
+    assert (silent["Statistic"], silent["ComparisonOperator"], silent["Threshold"]) == ("Sum", "LessThanThreshold", 1)
+    assert silent["Period"] * silent["EvaluationPeriods"] == 300
+    assert silent["TreatMissingData"] == "breaching"
+    # A beat that is switched off is no news.
+    assert RESOURCES["BeatSilentAlarm"]["Condition"] == "BeatMayFallSilent"
+    enabled = {"Fn::Equals": [{"Ref": "BeatState"}, "ENABLED"]}
+    assert TEMPLATE["Conditions"]["BeatMayFallSilent"] == {"Fn::And": [{"Condition": "HasAlarmTopic"}, enabled]}
+    assert RESOURCES["TickRule"]["Properties"]["State"] == {"Ref": "BeatState"}
+
+    failing = RESOURCES["BeatErrorAlarm"]["Properties"]
+    assert (failing["MetricName"], failing["Dimensions"]) == ("Errors", of_beat)
+    assert (failing["Period"], failing["EvaluationPeriods"]) == (60, 3)
 
 
 def test_every_route_asks_who_is_calling():

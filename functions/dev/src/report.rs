@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 
 use sedano::ports::{Depth, QueueName};
+use sedano::{Record, Timestamp};
 
 use crate::sample::Outcome;
 
 /// The longest bar of the table.
 const BAR: u64 = 30;
+/// How many characters of a result are shown.
+const LONGEST: usize = 100;
 
 /// The sample's results, as a page of text.
 pub fn sample(outcome: &Outcome) -> String {
@@ -80,6 +83,34 @@ fn table(top: &[(String, u64)]) -> Vec<String> {
         format!("{:>4}  {word:width$}  {count:>digits$}  {bar}", place + 1)
     };
     top.iter().enumerate().map(row).collect()
+}
+
+/// What a moved clock shows at the start.
+pub fn clock(now: Timestamp, speed: u32) -> String {
+    let pace = match speed {
+        1 => String::new(),
+        times => format!(" and runs {times} times as fast"),
+    };
+    format!("The clock shows {now}{pace}. Schedules follow it; each task is shown as it ends.")
+}
+
+/// A line about a task that has ended: when, which, how, and what it gave or why it failed.
+pub fn ended(record: &Record) -> String {
+    let at = record.finished_at.map(|at| at.to_string());
+    let what = match (&record.error, &record.result) {
+        (Some(failure), _) => failure.to_string(),
+        (None, Some(result)) => result.to_string(),
+        (None, None) => String::new(),
+    };
+    let short: String = what.chars().take(LONGEST).collect();
+    let more = if short.len() < what.len() { "…" } else { "" };
+    let line = format!(
+        "{}  {}  {}  {short}{more}",
+        at.unwrap_or_default(),
+        record.task.as_deref().unwrap_or(&record.id),
+        record.status,
+    );
+    line.trim_end().to_owned()
 }
 
 /// What was in the queues at the end.

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sedano::memory::{Memory, TokioClock};
+use sedano::memory::Memory;
 use sedano::ports::{Depth, QueueName};
-use sedano::{App, Config, OsEntropy, Result};
+use sedano::{App, Config, OsEntropy, Result, Timestamp};
+use sedano_tasks::Rows;
 use tokio::task::JoinHandle;
 
+use crate::clock::{FASTEST, MovedClock};
 use crate::server;
-use crate::workers::Workers;
+use crate::workers::{Start, Workers};
 
 /// How long a received message stays hidden. Short, so that what follows a death (another delivery,
 /// quarantine, `WorkerLost`) is seen within a minute; longer than [`INVOCATION`], as on AWS.
@@ -25,6 +27,12 @@ pub struct Settings {
     pub port: u16,
     /// How many batches of the default queue are worked on at once.
     pub workers: usize,
+    /// What the clock shows at the start; the system's time, if nothing is said. Everything follows it: schedules,
+    /// due times, and what the records say.
+    pub at: Option<Timestamp>,
+    /// How many times as fast as the real one the clock runs, 1 to [`FASTEST`](crate::clock::FASTEST). [`INVOCATION`]
+    /// and [`VISIBILITY`] are real time: a task has as long to run as ever.
+    pub speed: u32,
 }
 
 impl Default for Settings {
@@ -32,6 +40,8 @@ impl Default for Settings {
         Self {
             port: 5555,
             workers: 1,
+            at: None,
+            speed: 1,
         }
     }
 }
@@ -43,6 +53,7 @@ pub struct Stack {
     app: App,
     address: SocketAddr,
     workers: Workers,
+    speed: u32,
     // Ended by being aborted: neither has anything to finish.
     server: JoinHandle<()>,
     beat: JoinHandle<()>,
@@ -54,21 +65,15 @@ impl Stack {
     /// # Errors
     /// `Unavailable`, if the port can't be listened on, naming it; `Config`, if a task or a schedule
     /// contradicts itself.
-    pub async fn start(settings: &Settings) -> Result<Self> {
-        Self::start_in(settings, TokioClock::system()).await
-    }
-
-    /// [`start`](Self::start) in the time of this clock: the sample schedule follows it, too.
-    ///
-    /// # Errors
-    /// As `start`.
     #[expect(
         clippy::disallowed_methods,
         reason = "one process stands for functions that run side by side"
     )]
-    pub async fn start_in(settings: &Settings, clock: TokioClock) -> Result<Self> {
+    pub async fn start(settings: &Settings) -> Result<Self> {
         let mut config = Config::memory();
-        config.visibility_timeout = Some(VISIBILITY);
+        let speed = settings.speed.clamp(1, FASTEST);
+        config.visibility_timeout = Some(VISIBILITY * speed);
+        let clock = MovedClock::new(settings.at, speed);
         let memory = Memory::with(&config, Arc::new(clock), Arc::new(OsEntropy));
         let app = memory.app().tasks(sedano_tasks::all());
         let schedule = sedano_tasks::schedule();
@@ -76,7 +81,12 @@ impl Stack {
         schedule.register(&app).await?;
         let listener = server::listen(settings.port).await?;
         let address = listener.address;
-        let workers = Workers::start(&app, settings.workers.max(1))?;
+        let start = Start {
+            app: app.clone(),
+            rows: Rows::in_memory(),
+            invocation: INVOCATION * speed,
+        };
+        let workers = Workers::start(&start, settings.workers.max(1))?;
         let server = tokio::spawn(listener.serve(app.clone()));
         let ticked = app.clone();
         let beat = tokio::spawn(async move {
@@ -89,6 +99,7 @@ impl Stack {
             app,
             address,
             workers,
+            speed,
             server,
             beat,
         })
@@ -107,6 +118,11 @@ impl Stack {
     /// The ports, to look into.
     pub fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// How many times as fast as the real one its clock runs.
+    pub fn speed(&self) -> u32 {
+        self.speed
     }
 
     /// Takes no more messages, finishes what runs (at most [`INVOCATION`]) and tells what is left in

@@ -5,14 +5,23 @@
 //! visibility timeout ends. A new worker then takes the dead one's place.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use sedano::ports::{BATCH_ENTRIES, QueueName};
 use sedano::{App, Result, Worker};
-use sedano_tasks::Killer;
+use sedano_tasks::{Killer, Rows};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::stack::INVOCATION;
+/// What every worker starts with.
+#[derive(Debug, Clone)]
+pub(crate) struct Start {
+    pub(crate) app: App,
+    /// The tasks' own: they outlive a worker that dies.
+    pub(crate) rows: Rows,
+    /// How long a batch may take.
+    pub(crate) invocation: Duration,
+}
 
 /// The pollers of a stack.
 #[derive(Debug)]
@@ -27,8 +36,8 @@ impl Workers {
     ///
     /// # Errors
     /// As [`Worker::check`].
-    pub(crate) fn start(app: &App, count: usize) -> Result<Self> {
-        worker(app, &Arc::default()).check()?;
+    pub(crate) fn start(start: &Start, count: usize) -> Result<Self> {
+        start.worker(&Arc::default()).check()?;
         let (stop, stopped) = watch::channel(false);
         let of_default = (0..count).map(|_| (QueueName::DEFAULT, BATCH_ENTRIES));
         let pollers = of_default
@@ -36,7 +45,7 @@ impl Workers {
                 (QueueName::QUARANTINE, 1),
                 (QueueName::UNDELIVERED, BATCH_ENTRIES),
             ])
-            .map(|(queue, batch)| spawn(app.clone(), queue.into(), batch, stopped.clone()))
+            .map(|(queue, batch)| spawn(start.clone(), queue.into(), batch, stopped.clone()))
             .collect();
         Ok(Self { stop, pollers })
     }
@@ -58,13 +67,13 @@ impl Workers {
     reason = "one process stands for functions that run side by side"
 )]
 fn spawn(
-    app: App,
+    start: Start,
     queue: QueueName,
     batch: usize,
     stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        while let End::Died = live(&app, &queue, batch, stopped.clone()).await {
+        while let End::Died = live(&start, &queue, batch, stopped.clone()).await {
             tracing::warn!(%queue, "a worker was killed in the middle of its batch; another takes its place");
         }
     })
@@ -78,13 +87,13 @@ enum End {
 
 /// One worker's life.
 async fn live(
-    app: &App,
+    start: &Start,
     queue: &QueueName,
     batch: usize,
     mut stopped: watch::Receiver<bool>,
 ) -> End {
     let death = Arc::new(Notify::new());
-    let worker = worker(app, &death);
+    let worker = start.worker(&death);
     let stop = async {
         // An error says that the stack is gone, which is a stop too.
         let _ = stopped.wait_for(|stopped| *stopped).await;
@@ -93,7 +102,7 @@ async fn live(
         // Looked at first: whoever was killed does nothing more.
         biased;
         () = death.notified() => End::Died,
-        ended = worker.poll_until(queue, batch, INVOCATION, stop) => {
+        ended = worker.poll_until(queue, batch, start.invocation, stop) => {
             if let Err(error) = ended {
                 tracing::error!(%error, %queue, "a worker gave up");
             }
@@ -102,8 +111,12 @@ async fn live(
     }
 }
 
-/// A worker whose killer rings `death`.
-fn worker(app: &App, death: &Arc<Notify>) -> Worker {
-    let death = death.clone();
-    Worker::new(app.clone()).state(Killer::of_a_simulated_worker(move || death.notify_one()))
+impl Start {
+    /// A worker whose killer rings `death`.
+    fn worker(&self, death: &Arc<Notify>) -> Worker {
+        let death = death.clone();
+        Worker::new(self.app.clone())
+            .state(Killer::of_a_simulated_worker(move || death.notify_one()))
+            .state(self.rows.clone())
+    }
 }

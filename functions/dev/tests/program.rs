@@ -118,6 +118,33 @@ fn what_is_wrong_is_said_before_anything_starts() {
     );
 }
 
+#[test]
+fn a_clock_that_cannot_be_is_refused_with_what_it_should_be() {
+    for (arguments, why) in [
+        (
+            ["--at", "18:00"].as_slice(),
+            "`18:00` is no date and time: write it as 2026-03-01T12:00:00Z",
+        ),
+        (&["--at", "1969-12-31T23:59:59Z"], "must not be before 1970"),
+        (&["--speed", "0"], "must be a whole number, 1 to 3600"),
+        (&["--speed", "3601"], "must be a whole number, 1 to 3600"),
+        (&["--speed", "1.5"], "must be a whole number, 1 to 3600"),
+        (&["--speed", "60", "--once"], "cannot be used with"),
+    ] {
+        let output = program()
+            .args(["--port", "0"])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains(why) && stderr.contains(arguments[0]),
+            "{stderr}"
+        );
+    }
+}
+
 /// The program while it serves.
 struct Serving {
     child: std::process::Child,
@@ -209,6 +236,39 @@ fn an_interrupt_finishes_what_runs_and_tells_what_is_left() {
     let left = "Left in the queues, and gone with this process: default: ";
     assert!(rest.contains(left), "{rest}");
     assert!(rest.contains(" not yet due."), "{rest}");
+}
+
+#[cfg(unix)]
+#[test]
+fn with_a_moved_clock_one_sees_the_schedule_fire() {
+    // Half a second before six in the evening in Kyiv.
+    let mut child = program()
+        .args(["--port", "0", "--at", "2026-03-29T14:59:59.500Z"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let line = read_until(&mut stdout, "The clock shows ");
+    assert!(
+        line.starts_with("The clock shows 2026-03-29T14:59:59."),
+        "{line}"
+    );
+    let line = read_until(&mut stdout, "cancel_open_refunds");
+    assert!(line.starts_with("2026-03-29T15:00:0"), "{line}");
+    assert!(
+        line.ends_with("  cancel_open_refunds  SUCCESS  0\n"),
+        "{line}"
+    );
+    let pid = child.id().to_string();
+    assert!(
+        Command::new("kill")
+            .args(["-INT", &pid])
+            .status()
+            .unwrap()
+            .success()
+    );
+    assert_eq!(child.wait().unwrap().code(), Some(0));
 }
 
 #[cfg(unix)]

@@ -5,24 +5,29 @@
 use std::time::Duration;
 
 use sedano::dead_letters::Edit;
-use sedano::memory::TokioClock;
 use sedano::ports::{Outgoing, QueueName};
-use sedano::{Signature, State};
-use sedano_dev::{Settings, Stack};
+use sedano::{Signature, State, Timestamp};
+use sedano_dev::ended::Ended;
+use sedano_dev::{Settings, Stack, report};
 use sedano_tasks::arithmetic::add;
 use sedano_tasks::failing::crash;
+use sedano_tasks::refunds::open_refund;
 use sedano_tasks::time::sleep;
 
-const FREE_PORT: Settings = Settings {
-    port: 0,
-    workers: 1,
-};
+async fn started_at(now: &str, speed: u32, workers: usize) -> Stack {
+    let settings = Settings {
+        port: 0,
+        workers,
+        at: Some(now.parse().unwrap()),
+        speed,
+    };
+    Stack::start(&settings).await.unwrap()
+}
 
 /// A stack whose clock shows a minute past the full hour: the sample schedule, which fires every five,
 /// sends nothing for the next two.
 async fn started() -> Stack {
-    let clock = TokioClock::starting_at("2026-01-07T12:01:00Z".parse().unwrap());
-    Stack::start_in(&FREE_PORT, clock).await.unwrap()
+    started_at("2026-01-07T12:01:00Z", 1, 1).await
 }
 
 /// Who runs beside a crash is unharmed; who crashes is found out in quarantine.
@@ -110,14 +115,86 @@ async fn stopping_finishes_what_runs_and_tells_what_is_left() {
     assert_eq!((depth.visible, depth.in_flight, depth.delayed), (0, 0, 1));
 }
 
+/// Kyiv's clock was put forward that night: six in the evening is 15:00Z.
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_moved_before_a_due_time_shows_the_entry_fire() {
+    let stack = started_at("2026-03-29T14:59:30Z", 1, 1).await;
+    let opened = stack.app().send(open_refund::s("a".into(), 100)).await;
+    let opened = opened.unwrap().id().to_owned();
+    let mut ended = Ended::default();
+    let mut lines = Vec::new();
+    while stack.app().ports().clock.now() < "2026-03-29T15:00:30Z".parse().unwrap() {
+        stack
+            .app()
+            .ports()
+            .clock
+            .sleep(Duration::from_millis(100))
+            .await;
+        let records = ended.next(&stack).await.unwrap();
+        lines.extend(records.iter().map(report::ended));
+    }
+    let record = stack.app().record(&opened).await.unwrap();
+    let at = record.finished_at.unwrap();
+    assert_eq!(lines.len(), 3, "{lines:?}");
+    assert_eq!(lines[0], format!("{at}  open_refund  SUCCESS  null"));
+    // Of the two that are due at the same time, either may come first.
+    for what in ["add  SUCCESS  4", "cancel_open_refunds  SUCCESS  1"] {
+        let line = lines.iter().find(|line| line.ends_with(what));
+        let (at, _) = line
+            .unwrap_or_else(|| panic!("{lines:?}"))
+            .split_once("  ")
+            .unwrap();
+        let late = at
+            .parse::<Timestamp>()
+            .unwrap()
+            .since("2026-03-29T15:00:00Z".parse().unwrap());
+        assert!(
+            at.starts_with("2026-03-29T15:00:00.") && late < Duration::from_secs(1),
+            "{at}"
+        );
+    }
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_speed_schedules_come_sooner_and_tasks_have_as_long_as_ever() {
+    const SPEED: u32 = 3600;
+    let stack = started_at("2026-10-24T12:00:00Z", SPEED, 2).await;
+    let begun = tokio::time::Instant::now();
+    // Eight hours by that clock; the other worker does what is due meanwhile.
+    stack.app().send(sleep::s(8.0)).await.unwrap();
+    let clock = stack.app().ports().clock.clone();
+    let mut ended = Ended::default();
+    let (mut cancelled, mut slept) = (Vec::new(), 0);
+    while clock.now() < "2026-10-26T12:00:00Z".parse().unwrap() {
+        clock.sleep(Duration::from_millis(100) * SPEED).await;
+        for record in ended.next(&stack).await.unwrap() {
+            assert_eq!(record.status, State::Success, "{record:?}");
+            match record.task.as_deref() {
+                Some("cancel_open_refunds") => {
+                    cancelled.push(record.started_at.unwrap().to_string());
+                }
+                Some("sleep") => slept += 1,
+                _ => {}
+            }
+        }
+    }
+    assert!(begun.elapsed() < Duration::from_secs(49));
+    assert_eq!(slept, 1);
+    let hours: Vec<&str> = cancelled.iter().map(|at| &at[..13]).collect();
+    assert_eq!(hours, ["2026-10-24T15", "2026-10-25T16"]);
+    stack.stop().await.unwrap();
+}
+
 #[tokio::test]
 async fn a_taken_port_is_named_with_the_way_out() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port();
-    let error = Stack::start(&Settings { port, workers: 1 })
-        .await
-        .unwrap_err()
-        .to_string();
+    let settings = Settings {
+        port,
+        ..Settings::default()
+    };
+    let error = Stack::start(&settings).await.unwrap_err().to_string();
     assert!(
         error.starts_with(&format!("port {port} is taken: ")),
         "{error}"

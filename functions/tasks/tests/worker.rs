@@ -11,7 +11,7 @@ use sedano::ports::QueueName;
 use sedano::{
     App, AsyncResult, Config, Failure, Record, SeededEntropy, Signature, State, Timestamp, Worker,
 };
-use sedano_tasks::{Killer, all, arithmetic, cheap, echo, failing, time, words};
+use sedano_tasks::{Killer, Rows, all, arithmetic, cheap, echo, failing, time, words};
 use serde_json::json;
 use tokio::sync::Notify;
 
@@ -26,7 +26,9 @@ fn app() -> App {
 }
 
 fn worker() -> Worker {
-    let worker = Worker::new(app()).state(Killer::of_a_simulated_worker(|| {}));
+    let worker = Worker::new(app())
+        .state(Killer::of_a_simulated_worker(|| {}))
+        .state(Rows::in_memory());
     worker.check().unwrap();
     worker
 }

@@ -35,7 +35,11 @@ fn line(step: &Step) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
+
+    use sedano::beat::{Beat, every};
     use sedano::ports::Rule;
+    use sedano_tasks::arithmetic::add;
 
     #[test]
     fn each_step_has_its_line() {
@@ -46,10 +50,11 @@ mod tests {
             description: None,
             targets: Vec::new(),
         };
+        let beat = Beat::new().entry("add", every(Duration::from_secs(300)), add::s(2, 2));
         let plan = |rules: Vec<Rule>| {
             text(&Rules {
                 prefix: "s-".to_owned(),
-                plan: sedano_tasks::schedule().plan("s-", &rules),
+                plan: beat.plan("s-", &rules),
                 rules,
             })
         };

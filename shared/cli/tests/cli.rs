@@ -11,7 +11,6 @@ use std::net::TcpListener;
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
 
-use sedano::memory::TokioClock;
 use sedano::ports::{Outgoing, QueueName};
 use sedano_dev::{Settings, Stack};
 use serde_json::{Value, json};
@@ -26,11 +25,11 @@ fn running() -> &'static Running {
         let settings = Settings {
             port: 0,
             workers: 2,
+            // From a full minute on, the sample schedule sends nothing for two.
+            at: Some("2026-01-07T12:01:00Z".parse().unwrap()),
+            ..Settings::default()
         };
-        // From a full minute on, the sample schedule sends nothing for two.
-        let start = "2026-01-07T12:01:00Z".parse().unwrap();
-        let stack = async { Stack::start_in(&settings, TokioClock::starting_at(start)).await };
-        let stack = runtime.block_on(stack).unwrap();
+        let stack = runtime.block_on(Stack::start(&settings)).unwrap();
         let url = stack.url();
         (runtime, stack, url)
     })

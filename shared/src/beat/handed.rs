@@ -8,6 +8,7 @@ use super::AHEAD;
 use super::entry::Entry;
 use super::stored::{HandedOut, Stored};
 use crate::app::App;
+use crate::context::DUE;
 use crate::id;
 use crate::signature::{Expires, Signature};
 use crate::time::Timestamp;
@@ -33,19 +34,24 @@ impl Entry {
         due + Duration::from_secs(part)
     }
 
-    /// What is sent now, to start at `eta` or at once.
+    /// What is sent now for a due time, or to start at once.
     pub(super) fn call(
         &self,
         app: &App,
         id: impl Into<String>,
-        eta: Option<Timestamp>,
+        due: Option<Timestamp>,
         now: Timestamp,
     ) -> Signature<(), ()> {
+        let id = id.into();
+        let eta = due.map(|due| self.eta(&id, due));
         let mut canvas = self.canvas();
         canvas.settle(app.registered());
-        canvas.set_id(id.into());
+        canvas.set_id(id);
         canvas.first_calls(&mut |call| {
             call.eta = eta;
+            if let Some(due) = due {
+                call.headers.insert(DUE.to_owned(), due.to_string().into());
+            }
             // From when it is due, not from when it is handed out.
             if let Some(Expires::After(after)) = call.expires {
                 call.expires = Some(Expires::At(eta.map_or(now, |eta| eta.max(now)) + after));

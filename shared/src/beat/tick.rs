@@ -330,8 +330,7 @@ async fn send(app: &App, turns: &mut [Turn], now: Timestamp) -> (usize, Option<E
         };
         for due in &turn.due {
             let id = id_of(&turn.stored.name, revision, *due);
-            let eta = entry.eta(&id, *due);
-            calls.push(entry.call(app, id, Some(eta), now));
+            calls.push(entry.call(app, id, Some(*due), now));
             whose.push(place);
         }
     }

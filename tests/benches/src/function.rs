@@ -29,7 +29,7 @@ pub struct Cost {
 }
 
 /// The settings of every function measured; the endpoint's come besides.
-const ENVIRONMENT: [(&str, &str); 15] = [
+const ENVIRONMENT: [(&str, &str); 16] = [
     ("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE"),
     (
         "AWS_SECRET_ACCESS_KEY",
@@ -50,6 +50,7 @@ const ENVIRONMENT: [(&str, &str); 15] = [
     ("SEDANO_QUEUES", include_str!("queues.json")),
     ("SEDANO_RESULTS_TABLE", "sedano-ResultsTable-1X2Y3Z"),
     ("SEDANO_STATE_TABLE", "sedano-StateTable-1X2Y3Z"),
+    ("APP_TABLE", "sedano-AppTable-1X2Y3Z"),
     ("TZ", ":UTC"),
 ];
 
