@@ -6,6 +6,7 @@
 //! sends the same ids again, and of messages with one id one takes effect.
 
 mod look;
+mod marks;
 mod sync;
 
 use std::time::Duration;
@@ -21,7 +22,8 @@ use crate::signature::Signature;
 use crate::time::Timestamp;
 
 pub use crate::schedule::{Schedule, at, crontab, crontab_vixie, every, solar};
-pub use sync::{Plan, Step};
+pub use marks::{Marks, StateMarks};
+pub use sync::{ENTRY_TAG, Native, Owner, Plan, STACK_TAG, Step};
 
 /// How far ahead a tick sends: the minute until the next one, and ten seconds for its being late.
 const AHEAD: Duration = Duration::from_secs(70);

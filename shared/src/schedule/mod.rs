@@ -8,6 +8,7 @@
 
 mod crontab;
 mod interval;
+mod native;
 mod solar;
 #[cfg(test)]
 mod tests;
@@ -250,14 +251,6 @@ impl Schedule {
     pub fn due(&self, after: Timestamp, until: Timestamp) -> impl Iterator<Item = Timestamp> + '_ {
         std::iter::successors(self.next_after(after), |due| self.next_after(*due))
             .take_while(move |due| *due <= until)
-    }
-
-    /// The period, where it is an interval.
-    pub(crate) fn period(&self) -> Option<Duration> {
-        match self.kind {
-            Kind::Every(period) => Some(period),
-            _ => None,
-        }
     }
 }
 
