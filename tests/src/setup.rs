@@ -8,13 +8,13 @@ use aws_sdk_dynamodb::config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
 };
-use aws_sdk_eventbridge::types::{InputTransformer, RuleState, Target as SdkTarget};
+use aws_sdk_eventbridge::types::{InputTransformer, RuleState, Tag, Target as SdkTarget};
 use aws_sdk_sqs::types::QueueAttributeName;
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use aws_types::SdkConfig;
 use sedano::memory::QueueSettings;
-use sedano::ports::{QueueName, Rule};
+use sedano::ports::{Input, QueueName, Rule};
 use sedano::{AwsCredentials, AwsSettings};
 
 /// Whatever went wrong while setting up.
@@ -139,7 +139,7 @@ impl Setup {
         Ok(())
     }
 
-    /// Makes a rule with its targets. An input that contains `<` is a template.
+    /// Makes a rule with its targets and tags.
     ///
     /// # Errors
     /// As the emulator says.
@@ -149,12 +149,18 @@ impl Setup {
         } else {
             RuleState::Disabled
         };
+        let tags = rule
+            .tags
+            .iter()
+            .map(|(key, value)| Tag::builder().key(key).value(value).build())
+            .collect::<Result<Vec<_>, _>>()?;
         self.events
             .put_rule()
             .name(&rule.name)
             .set_schedule_expression(rule.schedule.clone())
             .set_description(rule.description.clone())
             .state(state)
+            .set_tags((!tags.is_empty()).then_some(tags))
             .send()
             .await?;
         if rule.targets.is_empty() {
@@ -164,14 +170,15 @@ impl Setup {
         for target in &rule.targets {
             let mut builder = SdkTarget::builder().id(&target.id).arn(&target.arn);
             match &target.input {
-                Some(template) if template.contains('<') => {
+                Some(Input::Template { text, paths }) => {
                     let transformer = InputTransformer::builder()
-                        .input_paths_map("time", "$.time")
-                        .input_template(template)
+                        .set_input_paths_map(Some(paths.clone().into_iter().collect()))
+                        .input_template(text)
                         .build()?;
                     builder = builder.input_transformer(transformer);
                 }
-                input => builder = builder.set_input(input.clone()),
+                Some(Input::Constant(text)) => builder = builder.input(text),
+                None => {}
             }
             call = call.targets(builder.build()?);
         }

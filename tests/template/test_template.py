@@ -122,9 +122,20 @@ def test_queues_let_in_each_rule_that_sends_to_them():
                     for one in RESOURCES[f"{queue}Policy"]["Properties"]["PolicyDocument"]["Statement"]
                     if one["Effect"] == "Allow" and one["Action"] == "sqs:SendMessage"
                     and one["Principal"] == {"Service": "events.amazonaws.com"}
-                    for source in _list(one["Condition"]["ArnEquals"]["aws:SourceArn"])
+                    for source in _list(one["Condition"].get("ArnEquals", {}).get("aws:SourceArn", []))
                 ]
                 assert arn(name) in allowed, (name, queue)
+
+
+@pytest.mark.parametrize("queue", ["DefaultQueue", "UndeliveredQueue"])
+def test_queues_let_in_the_rules_that_sync_makes_and_no_others_by_their_names(queue):
+    likes = [
+        one["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
+        for one in RESOURCES[f"{queue}Policy"]["Properties"]["PolicyDocument"]["Statement"]
+        if one["Effect"] == "Allow" and "ArnLike" in one["Condition"]
+    ]
+    account = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}"
+    assert likes == [f"{account}:rule/${{AWS::StackName}}-*"]
 
 
 def test_what_a_rule_cannot_deliver_goes_to_the_reaper():

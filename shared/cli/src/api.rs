@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use ureq::Agent;
 use ureq::http::Response;
 
-use crate::args::{ChangeArgs, SendArgs, Which};
+use crate::args::{ChangeArgs, SendArgs, SyncArgs, Which};
 use crate::failure::{Exit, Failure, Result};
 use crate::target::{Each, Rules, Sent, Target, TaskInfo};
 
@@ -295,11 +295,20 @@ impl Target for Api {
         Ok(answer.history)
     }
 
-    fn rules(&self, _prefix: Option<&str>) -> Result<Rules> {
-        Err(Failure::usage(
-            "the HTTP API knows no EventBridge rules: choose a deployed stack with --stack NAME",
-        ))
+    fn plan(&self, _asked: &SyncArgs) -> Result<Rules> {
+        Err(no_rules())
     }
+
+    fn apply(&self, _rules: &mut Rules) -> Result<()> {
+        Err(no_rules())
+    }
+}
+
+fn no_rules() -> Failure {
+    Failure::usage(
+        "the HTTP API has no rights to EventBridge: choose a deployed stack with --stack NAME, and credentials that \
+         may change its rules",
+    )
 }
 
 /// Where an entry is, or something of it.

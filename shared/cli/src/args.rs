@@ -258,15 +258,26 @@ pub(crate) struct DiscardArgs {
 pub(crate) enum BeatCommand {
     #[command(flatten)]
     Entries(EntriesCommand),
-    /// Holds the schedule that this program was built with against EventBridge's rules.
-    Sync {
-        /// Only says what would be done: it can't do more yet.
-        #[arg(long, required = true)]
-        dry_run: bool,
-        /// What the names of the rules begin with [default: the stack's name and `-`].
-        #[arg(long)]
-        prefix: Option<String>,
-    },
+    /// Keeps entries of the schedule that this program was built with as rules of EventBridge, where those can
+    /// express them exactly; the tick leaves them out then.
+    Sync(SyncArgs),
+}
+
+/// Which entries to keep as rules, and which rules.
+#[derive(Debug, Args)]
+pub(crate) struct SyncArgs {
+    /// Only prints what would be done.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// What the names of the rules begin with [default: the stack's name and `-`].
+    #[arg(long)]
+    pub(crate) prefix: Option<String>,
+    /// Gives this entry back to the tick, and removes its rule; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) back: Vec<String>,
+    /// This entry only; may be repeated. Else all that can be kept as rules.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) entry: Vec<String>,
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "what clap asks of a parser")]

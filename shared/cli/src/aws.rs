@@ -128,7 +128,8 @@ impl Account {
         Ok(AwsSettings::from_lookup(found)?)
     }
 
-    fn region(&self) -> &str {
+    /// Where the calls go.
+    pub(crate) fn region(&self) -> &str {
         self.sdk.region().map_or("", Region::as_ref)
     }
 }

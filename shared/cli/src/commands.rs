@@ -46,11 +46,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         }
         Command::DeadLetters(command) => dead_letters::run(target, command, cli.json),
         Command::Beat(BeatCommand::Entries(command)) => entries::run(target, command, cli.json),
-        Command::Beat(BeatCommand::Sync { prefix, .. }) => {
-            let rules = target.rules(prefix.as_deref())?;
-            output::print(cli.json, &rules, || beat::text(&rules));
-            Ok(Exit::Success)
-        }
+        Command::Beat(BeatCommand::Sync(args)) => beat::sync(target, args, cli.json),
         Command::Completions { .. } => Ok(Exit::Success),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use sedano::beat::{Beat, Coming, Entries, Entry, Past, Standing};
+use sedano::beat::{Coming, Entries, Entry, Native, Past, Plan, Standing, StateMarks, Step};
 use sedano::dead_letters::{Edit, Selection};
 use sedano::ports::{Attribute, Depth, Item, Key};
 use sedano::{App, Config, Signature, nearest};
@@ -11,32 +11,35 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::args::{ChangeArgs, SendArgs, TargetArgs, Which};
+use crate::args::{ChangeArgs, SendArgs, SyncArgs, TargetArgs, Which};
 use crate::aws;
+use crate::beat;
 use crate::failure::{Exit, Failure, Result};
-use crate::target::{Each, Parameter, Rules, Sent, Target, TaskInfo, environment};
+use crate::target::{Each, Failed, Parameter, Rules, Sent, Target, TaskInfo, environment};
 
 /// Queues and tables.
 pub(crate) struct Direct {
     runtime: Runtime,
     app: App,
-    /// What the names of the stack's rules begin with, where the stack's name is known.
-    prefix: Option<String>,
+    region: String,
+    /// The stack's name, where it is known.
+    stack: Option<String>,
 }
 
 impl Direct {
     /// Those of a CloudFormation stack.
     pub(crate) fn of_stack(args: &TargetArgs, name: &str) -> Result<Self> {
         let runtime = runtime()?;
-        let app = runtime.block_on(async {
+        let (app, region) = runtime.block_on(async {
             let account = aws::Account::find(args).await?;
             let config = account.stack(name).await?;
-            account.app(config)
+            Ok::<_, Failure>((account.app(config)?, account.region().to_owned()))
         })?;
         Ok(Self {
             runtime,
             app,
-            prefix: Some(format!("{name}-")),
+            region,
+            stack: Some(name.to_owned()),
         })
     }
 
@@ -44,11 +47,12 @@ impl Direct {
     pub(crate) fn of_env(args: &TargetArgs) -> Result<Self> {
         let config = Config::from_lookup(environment)?;
         let runtime = runtime()?;
-        let app = runtime.block_on(async { aws::Account::find(args).await?.app(config) })?;
+        let account = runtime.block_on(aws::Account::find(args))?;
         Ok(Self {
+            app: account.app(config)?,
+            region: account.region().to_owned(),
             runtime,
-            app,
-            prefix: None,
+            stack: None,
         })
     }
 
@@ -63,6 +67,11 @@ impl Direct {
             find(task, &tasks)?;
         }
         Ok(Entry::try_from(definition)?)
+    }
+
+    /// The application with the tasks that this program was built with.
+    fn with_tasks(&self) -> App {
+        self.app.clone().tasks(sedano_tasks::all())
     }
 
     /// The tasks as the beat function wrote them down, if it has.
@@ -269,17 +278,51 @@ impl Target for Direct {
         Ok(self.runtime.block_on(self.beat().history(name, count))?)
     }
 
-    fn rules(&self, prefix: Option<&str>) -> Result<Rules> {
-        let prefix = prefix.or(self.prefix.as_deref()).ok_or_else(|| {
-            Failure::usage("say with --prefix what the names of the rules begin with")
-        })?;
-        let rules = self.runtime.block_on(self.app.ports().bus.rules(prefix))?;
-        let schedule: Beat = sedano_tasks::schedule();
+    fn plan(&self, asked: &SyncArgs) -> Result<Rules> {
+        let app = self.with_tasks();
+        let queues = &app.config().queues;
+        let owner = beat::owner(asked, self.stack.as_deref(), queues, &self.region)?;
+        let natives = self.runtime.block_on(Entries::of(&app).natives())?;
+        let natives: Vec<Native> = natives
+            .into_iter()
+            .map(|native| match asked.back.contains(&native.entry) {
+                true => native.on_tick(),
+                false => native,
+            })
+            .collect();
+        let rules = self
+            .runtime
+            .block_on(app.ports().bus.rules(&owner.prefix))?;
+        let mut plan = Plan::new(&natives, &owner, &rules);
+        if !asked.entry.is_empty() {
+            plan = plan.only(&asked.entry)?;
+        }
         Ok(Rules {
-            prefix: prefix.to_owned(),
-            plan: schedule.plan(prefix, &rules),
+            prefix: owner.prefix,
             rules,
+            plan,
+            applied: false,
+            failed: Vec::new(),
         })
+    }
+
+    fn apply(&self, rules: &mut Rules) -> Result<()> {
+        let ports = self.app.ports();
+        let failed = &mut rules.failed;
+        let mut each = |step: &Step, done: sedano::Result<()>| {
+            failed.extend(done.err().map(|error| Failed {
+                rule: step.rule().map(str::to_owned),
+                entry: step.entry().map(str::to_owned),
+                message: error.to_string(),
+            }));
+        };
+        let marks = StateMarks::new(&self.app);
+        let applied = rules
+            .plan
+            .apply(&*ports.bus, &*ports.clock, &marks, &mut each);
+        self.runtime.block_on(applied);
+        rules.applied = true;
+        Ok(())
     }
 }
 
@@ -391,6 +434,7 @@ fn json(answer: &impl Serialize) -> Result<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use sedano::beat::Beat;
     use sedano::memory::Memory;
     use sedano::{Tasks, task, tasks};
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::args::{ChangeArgs, SendArgs, TargetArgs, Which};
+use crate::args::{ChangeArgs, SendArgs, SyncArgs, TargetArgs, Which};
 use crate::direct::Direct;
 use crate::failure::{Failure, Result};
 
@@ -52,8 +52,10 @@ pub(crate) trait Target {
     fn next(&self, name: &str, count: usize) -> Result<Vec<Coming>>;
     /// Its last due times and runs by hand, the latest first.
     fn history(&self, name: &str, count: usize) -> Result<Vec<Past>>;
-    /// The native rules whose names begin with the prefix, held against the schedule.
-    fn rules(&self, prefix: Option<&str>) -> Result<Rules>;
+    /// The rules whose names begin with the prefix, held against the schedule.
+    fn plan(&self, asked: &SyncArgs) -> Result<Rules>;
+    /// Makes the rules as they were planned, and adds what has failed.
+    fn apply(&self, rules: &mut Rules) -> Result<()>;
 }
 
 /// Told what became of each dead letter, by its id.
@@ -86,13 +88,26 @@ pub(crate) struct Parameter {
     pub(crate) required: bool,
 }
 
-/// Native rules, and what would make them equal to the schedule.
+/// Rules of EventBridge, and what makes them equal to the schedule.
 #[derive(Debug, Serialize)]
 pub(crate) struct Rules {
     pub(crate) prefix: String,
+    /// As they were before.
     pub(crate) rules: Vec<Rule>,
     #[serde(flatten)]
     pub(crate) plan: Plan,
+    /// Whether the steps were tried.
+    pub(crate) applied: bool,
+    /// Why, of those that couldn't be done.
+    pub(crate) failed: Vec<Failed>,
+}
+
+/// A step that couldn't be done.
+#[derive(Debug, Serialize)]
+pub(crate) struct Failed {
+    pub(crate) rule: Option<String>,
+    pub(crate) entry: Option<String>,
+    pub(crate) message: String,
 }
 
 const LOCAL: &str = "http://127.0.0.1:5555";

@@ -116,11 +116,24 @@ struct NoBus;
 #[async_trait::async_trait]
 impl Bus for NoBus {
     async fn rules(&self, _: &str) -> Result<Vec<crate::ports::Rule>> {
-        Err(crate::Error::new(
-            crate::ErrorKind::Config,
-            "this program was built without EventBridge: turn on the feature `eventbridge` of sedano",
-        ))
+        Err(no_bus())
     }
+
+    async fn put(&self, _: &crate::ports::Rule) -> Result<()> {
+        Err(no_bus())
+    }
+
+    async fn remove(&self, _: &str) -> Result<()> {
+        Err(no_bus())
+    }
+}
+
+#[cfg(not(feature = "eventbridge"))]
+fn no_bus() -> crate::Error {
+    crate::Error::new(
+        crate::ErrorKind::Config,
+        "this program was built without EventBridge: turn on the feature `eventbridge` of sedano",
+    )
 }
 
 fn shared_config(settings: &AwsSettings) -> Result<SdkConfig> {

@@ -10,6 +10,7 @@ use super::change::{self, To};
 use super::entry::Entry;
 use super::handed::id_of;
 use super::stored::{KEPT, RunNow, Source, Stored, field, key};
+use super::sync::Native;
 use super::tick;
 use crate::app::App;
 use crate::canvas::Canvas;
@@ -128,6 +129,26 @@ impl Entries {
         let stored = tick::entries(&self.app).await?;
         let there = stored.into_iter().filter(|stored| !stored.removed);
         Ok(there.map(|stored| self.standing(&stored)).collect())
+    }
+
+    /// Those that are sent, as rules of EventBridge would send them. What can't be read stays on the tick, whose log says
+    /// why.
+    ///
+    /// # Errors
+    /// As the store says; as sending an entry's task would, naming the entry.
+    pub async fn natives(&self) -> Result<Vec<Native>> {
+        let stored = tick::entries(&self.app).await?;
+        let sent = stored
+            .iter()
+            .filter(|stored| !(stored.removed || stored.paused));
+        let read = sent.filter_map(|stored| stored.entry.as_ref().ok());
+        let natives = read.filter(|entry| entry.enabled).map(|entry| {
+            Native::of(&self.app, entry).map_err(|error| {
+                let what = format!("entry `{}`: {error}", entry.name());
+                Error::new(error.kind(), what).caused_by(error)
+            })
+        });
+        natives.collect()
     }
 
     /// One of them.
@@ -389,8 +410,8 @@ fn kept_by_beat(stored: &Stored) -> Result<()> {
         Some(rule) => {
             let name = &stored.name;
             Err(conflict(format!(
-                "beat entry `{name}` is kept as EventBridge rule `{rule}`: run `sedano beat sync` so that beat \
-                 keeps it again, then change it"
+                "beat entry `{name}` is kept as EventBridge rule `{rule}`: give it back to beat with `sedano beat sync \
+                 --back {name}`, then change it"
             )))
         }
     }

@@ -14,6 +14,7 @@ mod entries;
 mod entry;
 mod handed;
 mod look;
+mod marks;
 mod stored;
 mod sync;
 #[cfg(test)]
@@ -30,8 +31,9 @@ use crate::signature::Signature;
 pub use crate::schedule::{Schedule, at, crontab, crontab_vixie, every, solar};
 pub use entries::{Coming, Entries, Past, Standing};
 pub use entry::{CatchUp, Entry};
+pub use marks::{Marks, StateMarks};
 pub use stored::{RunNow, Source};
-pub use sync::{Plan, Step};
+pub use sync::{ENTRY_TAG, Native, Owner, Plan, STACK_TAG, Step};
 pub use tick::Ticked;
 
 /// How far ahead a tick sends: the minute until the next one, and ten seconds for its being late.

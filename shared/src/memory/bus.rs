@@ -24,13 +24,13 @@ impl MemoryBus {
         }
     }
 
-    /// Adds a rule, or replaces the one of its name.
+    /// Adds a rule, or replaces the one of its name, tags and all: as somebody else would.
     pub fn put_rule(&self, rule: Rule) {
         self.lock().insert(rule.name.clone(), rule);
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Rule>> {
-        // One insert is all that happens under the lock, so a poisoned one is as good.
+        // One change is all that happens under the lock, so a poisoned one is as good.
         self.rules.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -47,7 +47,45 @@ impl Bus for MemoryBus {
         self.counter.call("ListRules");
         for _ in &rules {
             self.counter.call("ListTargetsByRule");
+            self.counter.call("ListTagsForResource");
         }
         Ok(rules)
+    }
+
+    async fn put(&self, rule: &Rule) -> Result<()> {
+        for operation in ["PutRule", "ListTargetsByRule", "ListTagsForResource"] {
+            self.counter.call(operation);
+        }
+        if !rule.targets.is_empty() {
+            self.counter.call("PutTargets");
+        }
+        let mut rule = rule.clone();
+        rule.targets.sort_by(|one, other| one.id.cmp(&other.id));
+        let mut rules = self.lock();
+        if let Some(old) = rules.get(&rule.name) {
+            let ids = |target: &crate::ports::Target| target.id.clone();
+            let kept: Vec<String> = rule.targets.iter().map(ids).collect();
+            if old.targets.iter().any(|target| !kept.contains(&target.id)) {
+                self.counter.call("RemoveTargets");
+            }
+            let mut tags = old.tags.clone();
+            tags.extend(rule.tags);
+            if tags != old.tags {
+                self.counter.call("TagResource");
+            }
+            rule.tags = tags;
+        }
+        rules.insert(rule.name.clone(), rule);
+        Ok(())
+    }
+
+    async fn remove(&self, name: &str) -> Result<()> {
+        self.counter.call("ListTargetsByRule");
+        let removed = self.lock().remove(name);
+        if removed.is_some_and(|rule| !rule.targets.is_empty()) {
+            self.counter.call("RemoveTargets");
+        }
+        self.counter.call("DeleteRule");
+        Ok(())
     }
 }

@@ -463,7 +463,7 @@ impl Message {
 }
 
 /// Escapes the two noncharacters that are legal JSON but that SQS refuses raw.
-fn escape(text: String) -> String {
+pub(crate) fn escape(text: String) -> String {
     if text.contains(['\u{fffe}', '\u{ffff}']) {
         text.replace('\u{fffe}', "\\ufffe")
             .replace('\u{ffff}', "\\uffff")

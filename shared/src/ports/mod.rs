@@ -19,7 +19,7 @@ use std::time::Duration;
 use crate::error::Result;
 use crate::time::Timestamp;
 
-pub use bus::{Bus, Rule, Target};
+pub use bus::{Bus, Input, Retry, Rule, Target};
 pub use queue::{
     BATCH_BYTES, BATCH_ENTRIES, Delivery, Depth, MAX_DELAY, MAX_HIDE, Outgoing, Queue, QueueName,
     Receipt, Sent,

@@ -8,6 +8,7 @@
 
 mod crontab;
 mod interval;
+mod native;
 mod solar;
 #[cfg(test)]
 mod tests;
@@ -274,14 +275,6 @@ impl Schedule {
         match &self.zone {
             Some(zone) => zone.local(instant),
             None => Zone::utc().local(instant),
-        }
-    }
-
-    /// The period, where it is an interval.
-    pub(crate) fn period(&self) -> Option<Duration> {
-        match self.kind {
-            Kind::Every(period) => Some(period),
-            _ => None,
         }
     }
 }

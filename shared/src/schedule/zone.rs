@@ -81,6 +81,14 @@ impl Zone {
         }
     }
 
+    /// Whether it is UTC by this or another name: its clock was never changed, and shows the same.
+    pub(super) fn is_utc(&self) -> bool {
+        let epoch = jiff::Timestamp::UNIX_EPOCH;
+        let changes = self.zone.preceding(epoch).next().is_some()
+            || self.zone.following(epoch).next().is_some();
+        !changes && self.zone.to_offset(epoch) == Offset::UTC
+    }
+
     /// The first due time after `after`. `local` gives the first due time at or after one, both in local
     /// time; `every_hour` is whether the schedule is due in every hour of the day.
     pub(super) fn next_after(

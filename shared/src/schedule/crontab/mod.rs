@@ -199,6 +199,23 @@ impl Expression {
         self.dialect
     }
 
+    /// The values at which each field is due, in the order of an expression.
+    pub(super) fn values(&self) -> [Vec<u32>; 5] {
+        let fields = [
+            self.minutes,
+            self.hours,
+            self.days_of_month,
+            self.months,
+            self.days_of_week,
+        ];
+        fields.map(|field| (0..60).filter(|value| field.contains(*value)).collect())
+    }
+
+    /// Whether a day that matches one of day of month and day of week is enough.
+    pub(super) fn either_day(&self) -> bool {
+        self.either_day
+    }
+
     pub(super) fn next_after(&self, after: Timestamp, zone: &Zone) -> Option<Timestamp> {
         let every_hour = (0..24).all(|hour| self.hours.contains(hour));
         let next = zone.next_after(after.as_secs(), every_hour, |local| self.local(local))?;

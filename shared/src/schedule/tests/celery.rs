@@ -3,7 +3,7 @@
 //! Where the two differ, it is by one of the rules in [`Difference`], which the guide lists, and each of
 //! which is told from the difference itself: no expression is left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 
 use flate2::read::GzDecoder;
@@ -90,10 +90,25 @@ fn due(schedule: &Schedule, after: i64, until: i64) -> Vec<i64> {
     due.map(Timestamp::as_secs).collect()
 }
 
-#[test]
-fn due_times_are_celerys() {
+fn fixture() -> String {
     let mut text = String::new();
     GzDecoder::new(FIXTURE).read_to_string(&mut text).unwrap();
+    text
+}
+
+/// Each expression that is in there, once.
+pub(super) fn expressions() -> BTreeSet<String> {
+    let text = fixture();
+    let expressions = text.lines().filter_map(|line| line.split_once(" in "));
+    expressions
+        .filter(|(expression, _)| !expression.starts_with('#'))
+        .map(|(expression, _)| expression.to_owned())
+        .collect()
+}
+
+#[test]
+fn due_times_are_celerys() {
+    let text = fixture();
     let mut differences = BTreeMap::new();
     let mut counts = BTreeMap::new();
     let mut count = |what: &'static str, by: usize| *counts.entry(what).or_insert(0) += by;

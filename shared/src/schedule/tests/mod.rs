@@ -3,6 +3,7 @@
 mod celery;
 mod clock_changes;
 mod fields;
+mod native;
 mod sun;
 
 use std::time::Duration;
