@@ -351,6 +351,10 @@ impl Entries {
         let mut stored = self.load(name).await?;
         for _ in 0..TRIES {
             let Some(to) = to(&stored)? else {
+                if stored.revoking {
+                    // Whoever made it so may have died before it revoked what was handed out.
+                    change::settle(&self.app, &mut stored).await?;
+                }
                 return Ok(self.standing(&stored));
             };
             if let Some(changed) = change::change(&self.app, &stored, to).await? {

@@ -61,6 +61,12 @@ impl Batch<'_> {
                 }
             }
         }
+        // Reading takes its time: before what is left is looked at.
+        if let Some(key) = &job.message.no_overlap
+            && let Some(disposition) = self.overlaps(job, key).await?
+        {
+            return Ok(Admission::Over(disposition));
+        }
         if self.short_of_time(job, def) && self.worker.keeps(Rule::HandBackLate) {
             reached(Branch::HandedBackLate);
             self.hide(job.delivery, Duration::ZERO).await?;

@@ -20,6 +20,8 @@ pub enum Branch {
     ParkedBefore,
     /// Put off since its message was sent.
     Moved,
+    /// Left out, for the run before it was still at it.
+    LeftOut,
     /// Due in a moment: waited for.
     ShortWait,
     /// Expired before it was started.

@@ -89,6 +89,8 @@ impl Batch<'_> {
         if known.options().idempotent
             && job.delivery.receive_count <= 1
             && !(quarantined || counted || job.message.recorded)
+            // Whoever comes next looks at its record.
+            && job.message.no_overlap.is_none()
         {
             reached(Branch::Unclaimed);
             let attempts = vec![attempt];

@@ -3,7 +3,8 @@
 //! The order of work for one message, top to bottom as [`Batch::work`] does it:
 //!
 //! 1. decode; what can't be is a dead letter
-//! 2. admit: known, not expired, due, and enough time left ([`admit`])
+//! 2. admit: known, not expired, due, none at work that it mustn't overlap ([`overlap`]), and enough time left
+//!    ([`admit`])
 //! 3. claim: one conditional write makes this run the only one ([`claim`])
 //! 4. run, under its limits ([`run`])
 //! 5. decide: what the outcome means ([`decide`])
@@ -32,6 +33,7 @@ mod group;
 mod lost;
 mod map;
 mod outage;
+mod overlap;
 mod park;
 mod reap;
 mod reroute;

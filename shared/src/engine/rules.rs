@@ -77,6 +77,8 @@ pub enum Rule {
     /// A task that was put off since its message was sent waits until then; without it, it runs when its message
     /// says.
     AwaitMoves,
+    /// A run of an entry without overlaps is left out while the one before is at it; without it, it runs.
+    KeepApart,
 }
 
 #[cfg(feature = "sim")]
@@ -114,6 +116,7 @@ impl Rule {
         Rule::ForgetExpired,
         Rule::EnterParked,
         Rule::AwaitMoves,
+        Rule::KeepApart,
     ];
 }
 

@@ -87,6 +87,8 @@ pub struct Message {
     pub(crate) guarded: bool,
     /// Whether it was parked, so that there is a record of it that isn't a run's.
     pub(crate) recorded: bool,
+    /// Of the tasks that say the same here one runs at a time; who comes meanwhile is left out.
+    pub(crate) no_overlap: Option<String>,
     /// In the message of a group: what it is to send.
     pub(crate) fan_out: Option<Box<FanOut>>,
     /// What this version doesn't know, kept.
@@ -170,6 +172,7 @@ impl Message {
             results_of: None,
             guarded: false,
             recorded: false,
+            no_overlap: None,
             fan_out: None,
             extra: Map::new(),
         }
@@ -278,6 +281,7 @@ impl Message {
             results_of: fields.text("results_of")?,
             guarded: fields.flag("guarded")?.unwrap_or(false),
             recorded: fields.flag("recorded")?.unwrap_or(false),
+            no_overlap: fields.text("no_overlap")?,
             fan_out,
             extra: fields.rest(),
             id,
@@ -340,6 +344,7 @@ impl Message {
             ("parent_id", self.parent_id.as_ref()),
             ("queue", self.queue.as_ref()),
             ("trace", self.trace.as_ref()),
+            ("no_overlap", self.no_overlap.as_ref()),
         ];
         let long = |text: Option<&String>| text.is_some_and(|text| text.len() > TEXT);
         if let Some((name, _)) = texts.into_iter().find(|(_, text)| long(*text)) {
@@ -390,6 +395,7 @@ impl Message {
             results_of,
             guarded,
             recorded,
+            no_overlap,
             fan_out,
             extra,
         } = self;
@@ -436,6 +442,7 @@ impl Message {
         put("results_of", results_of.as_deref().map(Value::from));
         put("guarded", guarded.then(|| true.into()));
         put("recorded", recorded.then(|| true.into()));
+        put("no_overlap", no_overlap.as_deref().map(Into::into));
         if let Some(fan_out) = fan_out {
             map.insert("group_id".to_owned(), id.as_str().into());
             fan_out.write(&mut map);

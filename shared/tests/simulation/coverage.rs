@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use sedano::sim::{Branch, Faults, Report, Simulation};
 
+use crate::beat::{kept, scheduled};
 use crate::rules::COPIED;
 use crate::worlds::{brief, forgotten, mixed, ordered, redriven, simulation, steps};
 
@@ -37,6 +38,7 @@ fn every_branch_is_reached() {
         worlds(all, 100).queue("orders.fifo").run(ordered),
         worlds(COPIED.died(0.2), 100).run(redriven),
         brief(worlds(all.late_ttl(1.0), 50)).run(forgotten),
+        kept(worlds(all, 50)).run(scheduled),
     ];
     let mut sums: BTreeMap<Branch, u64> = BTreeMap::new();
     for (branch, count) in reports.iter().flat_map(|report| &report.branches) {

@@ -3,6 +3,7 @@
 //! `SEDANO_SIM_WORLDS` says how many mixed ones (200; of the others a share), `SEDANO_SIM_BASE` from which seed
 //! on (0), and `SEDANO_SIM_SEED` runs one again and tells all its calls.
 
+mod beat;
 mod canvas;
 mod coverage;
 mod rules;

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use sedano::sim::{Faults, Invariant, Rule};
 
+use crate::beat::{kept, scheduled};
 use crate::time::parked;
 use crate::worlds::{brief, forgotten, mixed, number, ordered, redriven, simulation, steps};
 
@@ -26,6 +27,7 @@ enum Worlds {
     Redriven,
     Forgotten,
     Parked,
+    Scheduled,
 }
 
 const fn off(
@@ -57,7 +59,7 @@ const BELATED: Faults = Faults::all().slow(0.1).done_late(0.5).frozen(0.2);
 pub(crate) const COPIED: Faults = Faults::all().resurfaced(0.3).acknowledgement_lost(0.3);
 
 #[rustfmt::skip]
-const SWITCHED: [Switched; 31] = [
+const SWITCHED: [Switched; 32] = [
     off(Rule::AcknowledgeLast, Worlds::Mixed, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::ClaimBeforeRun, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
     off(Rule::LeaseOutlivesInvocation, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
@@ -89,6 +91,7 @@ const SWITCHED: [Switched; 31] = [
     off(Rule::ForgetExpired, Worlds::Forgotten, FORGETFUL, 20, Invariant::NothingLost),
     off(Rule::EnterParked, Worlds::Parked, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::AwaitMoves, Worlds::Parked, Faults::all(), 100, Invariant::OnTime),
+    off(Rule::KeepApart, Worlds::Scheduled, Faults::all(), 20, Invariant::Scenario),
 ];
 
 #[test]
@@ -143,6 +146,7 @@ fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
             Worlds::Redriven => worlds.run(redriven),
             Worlds::Forgotten => brief(worlds).run(forgotten),
             Worlds::Parked => worlds.run(parked),
+            Worlds::Scheduled => kept(worlds).run(scheduled),
         };
         let mut first = None;
         for failure in &report.failures {

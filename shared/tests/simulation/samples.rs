@@ -187,7 +187,8 @@ pub(crate) fn always() -> Tasks {
         stepwise,
         patient,
         broken,
-        chain
+        chain,
+        crate::beat::note
     ]
 }
 

@@ -8,6 +8,7 @@ use sedano::sim::{Faults, Simulation, World};
 use sedano::{BoxError, Signature, State};
 use serde_json::json;
 
+use crate::beat::Ran;
 use crate::samples::*;
 
 /// One sample, chosen by the seed. The id of the task, if it was revoked in time.
@@ -291,6 +292,7 @@ pub(crate) fn simulation(test: &'static str, faults: Faults, share: u64) -> Simu
         .redeploy(always)
         .state(|| AtomicU64::new(0))
         .state(Mended::default)
+        .state(Ran::default)
         .faults(faults)
         .seeds(base..base + (worlds.unwrap_or(200) / share).max(2))
         .replay_with(move |seed| {
