@@ -86,9 +86,10 @@ def test_every_path_of_the_openapi_document_is_there(stack):
     methods = [(path, method) for path, item in paths.items() for method in ("get", "post") if method in item]
     assert len(methods) > len(paths), "a path has two methods, and each is for another function"
     for path, method in methods:
-        status, answer, _ = stack.http(method.upper(), path, {} if method == "post" else None)
-        # The one 404 is the API's own word about a task of that name.
-        told = status == 404 and "no-such-task" in answer["detail"]
+        body = {"countdown": 60} if path.endswith("/reschedule") else {}
+        status, answer, _ = stack.http(method.upper(), path, body if method == "post" else None)
+        # What isn't found, or can't be moved, is the API's own word about a task of that name.
+        told = status in (404, 409) and "no-such-task" in answer["detail"]
         assert status == 200 or told, (method, path, status, answer)
 
 

@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 use ureq::Agent;
 use ureq::http::Response;
 
-use crate::args::{ChangeArgs, SendArgs, SyncArgs, Which};
+use crate::args::{ChangeArgs, DueArgs, SendArgs, SyncArgs, Which};
 use crate::failure::{Exit, Failure, Result};
 use crate::target::{Each, Rules, Sent, Target, TaskInfo};
 
@@ -147,6 +147,14 @@ impl Target for Api {
 
     fn revoke(&self, id: &str) -> Result<Value> {
         self.post(&format!("/tasks/{}/revoke", segment(id)), &Value::Null)
+    }
+
+    fn reschedule(&self, id: &str, due: &DueArgs) -> Result<Value> {
+        let body = json!({
+            "eta": due.eta,
+            "countdown": due.countdown.map(|delay| delay.as_secs_f64()),
+        });
+        self.post(&format!("/tasks/{}/reschedule", segment(id)), &body)
     }
 
     fn queues(&self) -> Result<Vec<(String, Depth)>> {

@@ -65,6 +65,13 @@ pub(crate) enum Command {
         /// The task's id.
         id: String,
     },
+    /// Moves a task that isn't due yet.
+    Reschedule {
+        /// The task's id.
+        id: String,
+        #[command(flatten)]
+        due: DueArgs,
+    },
     /// Prints about how many messages each queue holds.
     Queues,
     /// Prints which tasks there are, and what they take.
@@ -111,6 +118,18 @@ pub(crate) struct SendArgs {
     pub(crate) id: Option<String>,
     #[command(flatten)]
     pub(crate) wait: WaitArgs,
+}
+
+/// When a task is to be due.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct DueArgs {
+    /// At this instant, such as 2026-03-01T12:00:00Z.
+    #[arg(long, value_name = "ISO")]
+    pub(crate) eta: Option<Timestamp>,
+    /// So many seconds from now.
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) countdown: Option<Duration>,
 }
 
 /// A question.
@@ -385,6 +404,31 @@ mod tests {
         ] {
             assert!(parsed(words).is_ok(), "{words:?}");
         }
+    }
+
+    #[test]
+    fn a_task_is_moved_to_one_time() {
+        let parsed = |words: &[&str]| {
+            let words = ["sedano", "reschedule"].iter().chain(words);
+            Cli::try_parse_from(words)
+        };
+        let eta = ["--eta", "2026-03-01T12:00:00Z"];
+        for words in [
+            &["x"][..],
+            &eta,
+            &["x", "--countdown", "-1"],
+            &["x", "--eta", "soon"],
+            &["x", "--countdown", "5", eta[0], eta[1]],
+        ] {
+            assert!(parsed(words).is_err(), "{words:?}");
+        }
+        let command = parsed(&["x", eta[0], eta[1]]).unwrap().command;
+        let Command::Reschedule { id, due } = command else {
+            panic!("{command:?}")
+        };
+        assert_eq!((id.as_str(), due.countdown), ("x", None));
+        assert_eq!(due.eta, Some(eta[1].parse().unwrap()));
+        assert!(parsed(&["x", "--countdown", "0.5"]).is_ok());
     }
 
     fn send(words: &[&str]) -> SendArgs {

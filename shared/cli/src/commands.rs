@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::CommandFactory;
 use clap_complete::Shell;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{BeatCommand, Cli, Command, ResultArgs, SendArgs};
 use crate::beat;
@@ -28,6 +28,14 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
         Command::Revoke { id } => {
             let record = target.revoke(id)?;
             output::print(cli.json, &record, || format!("revoked {id}"));
+            Ok(Exit::Success)
+        }
+        Command::Reschedule { id, due } => {
+            let record = target.reschedule(id, due)?;
+            output::print(cli.json, &record, || {
+                let due = record.get("due_at").and_then(Value::as_str);
+                format!("{id} is due at {}", due.unwrap_or_default())
+            });
             Ok(Exit::Success)
         }
         Command::Queues => {

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
-use crate::args::{ChangeArgs, SendArgs, SyncArgs, TargetArgs, Which};
+use crate::args::{ChangeArgs, DueArgs, SendArgs, SyncArgs, TargetArgs, Which};
 use crate::aws;
 use crate::beat;
 use crate::failure::{Exit, Failure, Result};
@@ -113,6 +113,17 @@ impl Target for Direct {
     fn revoke(&self, id: &str) -> Result<Value> {
         self.runtime.block_on(async {
             self.app.revoke(id).await?;
+            json(&self.app.record(id).await?)
+        })
+    }
+
+    fn reschedule(&self, id: &str, due: &DueArgs) -> Result<Value> {
+        let now = self.app.ports().clock.now();
+        let eta = due.countdown.map(|delay| now + delay).or(due.eta);
+        // The command line takes neither none nor both.
+        let eta = eta.ok_or_else(|| Failure::usage("say when: --eta or --countdown"))?;
+        self.runtime.block_on(async {
+            self.app.reschedule(id, eta).await?;
             json(&self.app.record(id).await?)
         })
     }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::api::Api;
-use crate::args::{ChangeArgs, SendArgs, SyncArgs, TargetArgs, Which};
+use crate::args::{ChangeArgs, DueArgs, SendArgs, SyncArgs, TargetArgs, Which};
 use crate::direct::Direct;
 use crate::failure::{Failure, Result};
 
@@ -20,6 +20,8 @@ pub(crate) trait Target {
     fn record(&self, id: &str, wait: Duration) -> Result<Value>;
     /// Revokes the task; its record.
     fn revoke(&self, id: &str) -> Result<Value>;
+    /// Moves the task to another time; its record.
+    fn reschedule(&self, id: &str, due: &DueArgs) -> Result<Value>;
     /// Each queue and about how many messages it holds.
     fn queues(&self) -> Result<Vec<(String, Depth)>>;
     /// The tasks that workers know.

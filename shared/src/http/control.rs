@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::body::Bytes;
+use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -10,13 +11,18 @@ use serde_json::{Map, Value, json};
 
 use super::call;
 use super::problem::{Problem, Sort};
-use super::send::unreadable_path;
+use super::send::{unreadable_path, whole};
 use crate::app::App;
 use crate::error::Result as SedanoResult;
 use crate::id;
+use crate::message::Fields;
+use crate::time::Timestamp;
 
 /// The longest wait for a result: API Gateway's own is 30 s.
 pub(super) const LONGEST_WAIT: u32 = 25;
+
+/// What an `eta` must be.
+const AN_INSTANT: &str = "an ISO 8601 date-time such as 2026-03-01T12:00:00Z";
 
 type TaskId = Result<Path<String>, PathRejection>;
 
@@ -54,6 +60,56 @@ pub(super) async fn revoke(State(app): State<App>, id: TaskId) -> Result<Respons
     let id = checked(id)?;
     app.revoke(&id).await?;
     super::json(StatusCode::OK, &app.record(&id).await?)
+}
+
+/// `POST /tasks/{id}/reschedule`: the record, due when the body says.
+pub(super) async fn reschedule(
+    State(app): State<App>,
+    id: TaskId,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let id = checked(id)?;
+    let eta = due(&whole(body)?, app.now())?;
+    app.reschedule(&id, eta).await?;
+    super::json(StatusCode::OK, &app.record(&id).await?)
+}
+
+/// When the task is to be due: one of `eta` and `countdown`. Of a move nobody should have to know which of two wins.
+fn due(body: &[u8], now: Timestamp) -> Result<Timestamp, Problem> {
+    const WANTED: &str =
+        r#"say when: {"eta": "2026-03-01T12:00:00Z"}, or {"countdown": 3600} in seconds from now"#;
+    let body: Value = match body.iter().all(u8::is_ascii_whitespace) {
+        true => Value::Null,
+        false => serde_json::from_slice(body).map_err(|error| Problem::not_json(body, &error))?,
+    };
+    let Value::Object(body) = body else {
+        return Err(Problem::new(Sort::Invalid, WANTED));
+    };
+    call::only_known(body.keys(), &["countdown", "eta"], "member")?;
+    let wrong = |name: &str, wanted: &str| {
+        Err(Problem::invalid(name, format!("`{name}` must be {wanted}")))
+    };
+    let mut fields = Fields::new(body, "the body");
+    let Ok(countdown) = fields.seconds("countdown") else {
+        return wrong("countdown", "a number of seconds, 0 or more");
+    };
+    let eta = match fields.take("eta") {
+        None => None,
+        Some(Value::String(text)) => match text.parse() {
+            Ok(eta) => Some(eta),
+            Err(_) => return wrong("eta", AN_INSTANT),
+        },
+        Some(_) => return wrong("eta", AN_INSTANT),
+    };
+    match (eta, countdown) {
+        (Some(eta), None) => Ok(eta),
+        (None, Some(delay)) => Ok(now + delay),
+        (None, None) => Err(Problem::new(Sort::Invalid, WANTED)),
+        (Some(_), Some(_)) => {
+            let what = "`eta` and `countdown` exclude each other: say one";
+            Err(Problem::invalid("countdown", what))
+        }
+    }
 }
 
 /// `GET /queues`.

@@ -5,6 +5,7 @@
 //! | `POST /tasks/{name}` | sends a task: 202 with its id |
 //! | `GET /tasks/{id}?wait=SECONDS` | the task's record, waited for up to 25 s |
 //! | `POST /tasks/{id}/revoke` | revokes a task that hasn't started: 200 with its record, or 409 |
+//! | `POST /tasks/{id}/reschedule` | moves a task that isn't due yet: 200 with its record, or 409 |
 //! | `GET /dead-letters?task=…&reason=…` | the dead letters, without their bodies |
 //! | `GET /dead-letters/{id}` | one with its body, by its own id or its task's |
 //! | `POST /dead-letters/{id}/redrive` | sends it back to work, maybe edited: 202 |
@@ -87,6 +88,7 @@ enum Endpoint {
     Send,
     Task,
     Revoke,
+    Reschedule,
     Queues,
     DeadLetters,
     DeadLetter,
@@ -107,10 +109,11 @@ enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Endpoint; 20] = [
+    const ALL: [Endpoint; 21] = [
         Endpoint::Send,
         Endpoint::Task,
         Endpoint::Revoke,
+        Endpoint::Reschedule,
         Endpoint::Queues,
         Endpoint::DeadLetters,
         Endpoint::DeadLetter,
@@ -134,6 +137,7 @@ impl Endpoint {
         match self {
             Endpoint::Send
             | Endpoint::Revoke
+            | Endpoint::Reschedule
             | Endpoint::Redrive
             | Endpoint::PauseEntry
             | Endpoint::ResumeEntry
@@ -149,6 +153,7 @@ impl Endpoint {
         match self {
             Endpoint::Send | Endpoint::Task => "/tasks/{task}",
             Endpoint::Revoke => "/tasks/{task}/revoke",
+            Endpoint::Reschedule => "/tasks/{task}/reschedule",
             Endpoint::Queues => "/queues",
             Endpoint::DeadLetters => "/dead-letters",
             Endpoint::DeadLetter | Endpoint::Discard => "/dead-letters/{letter}",
@@ -171,6 +176,7 @@ impl Endpoint {
             Endpoint::Send => post(send::send),
             Endpoint::Task => get(control::task),
             Endpoint::Revoke => post(control::revoke),
+            Endpoint::Reschedule => post(control::reschedule),
             Endpoint::Queues => get(control::queues),
             Endpoint::DeadLetters => get(dead_letters::list),
             Endpoint::DeadLetter => get(dead_letters::show),

@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::ports::BoxFuture;
 use crate::record::{Record, State};
+use crate::time::Timestamp;
 
 pub use graph::{Graph, Node};
 pub use group::Completed;
@@ -168,6 +169,14 @@ impl<T> AsyncResult<T> {
     /// As [`App::revoke`].
     pub async fn revoke(&self) -> Result<()> {
         self.app.revoke(&self.id).await
+    }
+
+    /// Moves the task, if it isn't due yet: it becomes due at `eta` instead.
+    ///
+    /// # Errors
+    /// As [`App::reschedule`].
+    pub async fn reschedule(&self, eta: Timestamp) -> Result<()> {
+        self.app.reschedule(&self.id, eta).await
     }
 }
 

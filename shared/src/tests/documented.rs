@@ -1,8 +1,9 @@
-//! The limits that the guide states are those of the code.
+//! The limits that the guide states are those of the code, and so is what it says of costs.
 
 use std::time::Duration;
 
 use crate::limits::MESSAGE_BYTES;
+use crate::memory::Counts;
 use crate::ports::{BATCH_BYTES, ITEM_BYTES, MAX_DELAY};
 use crate::time::Timestamp;
 use crate::{id, json};
@@ -71,4 +72,23 @@ fn the_schema_states_the_limits_of_the_code() {
     assert_eq!(stated["maxLength"], id::BYTES);
     assert_eq!(stated["pattern"], id::PATTERN);
     assert_eq!(schema["$defs"]["count"]["maximum"], crate::message::MOST);
+}
+
+/// `docs/cost.md` has this as a row: the calls, the read units and the write units.
+pub(crate) fn costs(what: &str, counts: &Counts) {
+    let calls = counts.calls.iter();
+    let calls: Vec<String> = calls
+        .map(|(name, calls)| format!("{calls} `{name}`"))
+        .collect();
+    let calls = match calls.is_empty() {
+        true => "none".to_owned(),
+        false => calls.join(", "),
+    };
+    let (read, write) = (counts.read_units, counts.write_units);
+    let row = format!("| {what} | {calls} | {read} | {write} |");
+    let guide = include_str!("../../docs/cost.md");
+    assert!(
+        guide.lines().any(|line| line == row),
+        "docs/cost.md doesn't say {row}"
+    );
 }

@@ -2,6 +2,6 @@
 //! hostile input. `tests/fuzz` searches for more of it.
 
 mod canvas;
-mod documented;
+pub(crate) mod documented;
 mod hostile;
 mod properties;

@@ -1,5 +1,6 @@
 //! Entries and ticks on memory, in virtual time: what a worker runs of them is what counts.
 
+mod budget;
 mod changes;
 mod definition;
 mod entries;

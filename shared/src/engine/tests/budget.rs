@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::memory::Counts;
+use crate::tests::documented::costs;
 
 /// Its state is kept, its value isn't.
 #[task(ignore_result)]
@@ -111,4 +112,53 @@ async fn one_that_cannot_be_sent_does_not_hold_up_the_others() {
         "SEDANO_QUEUES has no queue named `nowhere`"
     );
     assert_eq!(world.messages("default").len(), 2);
+}
+
+/// What so many tasks cost that are sent together and are due in an hour, by the parts of their way.
+async fn parts(tasks: i64) -> [Counts; 6] {
+    let hour = Duration::from_secs(3600);
+    let world = World::new();
+    let begin = world.app().now();
+    let mut before = world.memory.counts();
+    let mut part = || {
+        let now = world.memory.counts();
+        let mut part = now.since(&before);
+        before = now;
+        // What Lambda does of itself.
+        for call in ["ReceiveMessage", "DeleteMessageBatch"] {
+            part.calls.remove(call);
+        }
+        part
+    };
+    let calls = (0..tasks).map(|x| add::s(x, x).countdown(hour));
+    world.app().send_many(calls).await;
+    let sent = part();
+    world.step("default").await;
+    let parked = part();
+    world.live_until(begin + Duration::from_secs(2940)).await;
+    let waited = part();
+    world.live_until(begin + Duration::from_secs(3540)).await;
+    let promoted = part();
+    world.live_until(begin + Duration::from_secs(3660)).await;
+    assert_eq!(i64::from(world.runs.count()), tasks);
+    let run = part();
+    world.live_until(begin + 26 * hour).await;
+    [sent, parked, waited, promoted, run, part()]
+}
+
+/// Beside what the minutes cost in which there is nothing to do.
+#[tokio::test(start_paused = true)]
+async fn parked_tasks_cost_by_what_becomes_of_them_and_not_by_the_hour() {
+    let (ten, none) = (parts(10).await, parts(0).await);
+    let said = [
+        "sent",
+        "parked, with its bucket's entry",
+        "waiting",
+        "promoted",
+        "claimed and finished",
+        "looked for twice more",
+    ];
+    for (what, (ten, none)) in said.into_iter().zip(ten.iter().zip(&none)) {
+        costs(what, &ten.since(none));
+    }
 }

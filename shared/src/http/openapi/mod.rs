@@ -42,7 +42,7 @@ pub(super) fn document(tasks: &Tasks) -> Value {
         "info": {
             "title": "Sedano",
             "version": env!("CARGO_PKG_VERSION"),
-            "summary": "Send tasks, ask after them, revoke them, and look after schedules and dead letters.",
+            "summary": "Send tasks, ask after them, revoke and move them, and look after schedules and dead letters.",
         },
         "paths": paths,
         "components": {"schemas": schemas(), "responses": problems()},
@@ -119,6 +119,21 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
             "parameters": [path("The task's id.", id())],
             "responses": responses(ok("The record, revoked.", schema("Record")), &[
                 Sort::BadRequest, Sort::Conflict, Sort::Invalid,
+            ]),
+        }),
+        Endpoint::Reschedule => json!({
+            "operationId": "reschedule",
+            "summary": "Move a task that isn't due yet",
+            "description": "One that is parked, for it is due in more than 15 minutes, to any time; one that waits \
+                            for a retry only to a later one.",
+            "parameters": [path("The task's id.", id())],
+            "requestBody": {
+                "description": "When it is to be due instead.",
+                "required": true,
+                "content": {"application/json": {"schema": schema("Due")}},
+            },
+            "responses": responses(ok("The record, with its new `due_at`.", schema("Record")), &[
+                Sort::BadRequest, Sort::Conflict, Sort::TooLarge, Sort::Invalid,
             ]),
         }),
         Endpoint::Queues => json!({
@@ -361,6 +376,18 @@ fn schemas() -> Value {
                 "soft_time_limit": seconds.clone(),
                 "time_limit": seconds,
             },
+        },
+        "Due": {
+            "type": "object",
+            "additionalProperties": false,
+            "description": "One of both.",
+            "minProperties": 1,
+            "maxProperties": 1,
+            "properties": {
+                "eta": instant.clone(),
+                "countdown": {"type": "number", "minimum": 0, "description": "So many seconds from now."},
+            },
+            "examples": [{"countdown": 3600}],
         },
         "Sent": {
             "type": "object",

@@ -328,3 +328,42 @@ async fn what_a_service_behind_refuses_is_said_without_its_particulars() {
         assert!(page.text.contains("can't be counted") && !page.text.contains("secret"));
     }
 }
+
+#[tokio::test]
+async fn a_move_says_when_once() {
+    let api = Api::new();
+    let when =
+        r#"say when: {"eta": "2026-03-01T12:00:00Z"}, or {"countdown": 3600} in seconds from now"#;
+    let (instant, seconds) = (
+        "`eta` must be an ISO 8601 date-time such as 2026-03-01T12:00:00Z",
+        "`countdown` must be a number of seconds, 0 or more",
+    );
+    let path = "/tasks/a/reschedule";
+    for (body, parameter, detail) in [
+        ("", Value::Null, when),
+        ("{}", Value::Null, when),
+        ("[60]", Value::Null, when),
+        (r#"{"eta": null}"#, Value::Null, when),
+        (r#"{"eta": 60}"#, json!("eta"), instant),
+        (r#"{"eta": "soon"}"#, json!("eta"), instant),
+        (r#"{"countdown": -1}"#, json!("countdown"), seconds),
+        (r#"{"countdown": "60"}"#, json!("countdown"), seconds),
+        (
+            r#"{"countdown": 60, "eta": "2999-01-01T00:00:00Z"}"#,
+            json!("countdown"),
+            "`eta` and `countdown` exclude each other: say one",
+        ),
+        (
+            r#"{"coundown": 60}"#,
+            json!("coundown"),
+            "there is no member `coundown`; did you mean `countdown`?",
+        ),
+    ] {
+        let answer = api.post(path, body).await;
+        let problem = answer.problem(422, "invalid-request", path);
+        assert_eq!(problem["detail"], detail, "{body}");
+        assert_eq!(problem["parameter"], parameter, "{body}");
+    }
+    let answer = api.post(path, "{60}").await;
+    answer.problem(400, "not-json", path);
+}

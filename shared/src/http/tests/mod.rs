@@ -285,3 +285,38 @@ async fn a_task_is_revoked_before_it_starts_and_not_after() {
         "task b is SUCCESS: it can't be revoked any more"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_parked_task_is_moved_and_no_other() {
+    let api = Api::new();
+    let path = "/tasks/a/reschedule";
+    let call = r#"{"args": [1, 2], "options": {"id": "a", "countdown": 86400}}"#;
+    api.post("/tasks/add", call).await;
+    // Only its message knows of it yet.
+    let problem = api.post(path, r#"{"countdown": 60}"#).await;
+    let problem = problem.problem(409, "conflict", path);
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(detail.starts_with("task a has no record"), "{detail}");
+    api.work().await;
+
+    let far = r#"{"eta": "2999-01-01T01:00:00+01:00", "countdown": null}"#;
+    let moved = api.post(path, far).await;
+    assert_eq!(moved.status, 200, "{}", moved.text);
+    assert_eq!(moved.json()["due_at"], "2999-01-01T00:00:00.000Z");
+    assert_eq!(moved.json()["status"], "PENDING");
+    assert!(api.sent().is_empty());
+
+    let due = api.app.now() + Duration::from_secs(60);
+    let moved = api.post(path, r#"{"countdown": 60}"#).await;
+    assert_eq!(moved.status, 200, "{}", moved.text);
+    assert_eq!(moved.json()["due_at"], due.to_string());
+    tokio::time::advance(Duration::from_secs(61)).await;
+    assert_eq!(api.work().await, 1);
+    assert_eq!(api.get("/tasks/a").await.json()["result"], 3);
+    let late = api.post(path, r#"{"countdown": 60}"#).await;
+    let problem = late.problem(409, "conflict", path);
+    assert_eq!(
+        problem["detail"],
+        "task a is SUCCESS: it can't be moved any more"
+    );
+}

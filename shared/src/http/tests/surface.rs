@@ -25,6 +25,7 @@ async fn the_document_and_the_router_have_the_same_routes() {
         ("POST", "/tasks/{task}"),
         ("GET", "/tasks/{task}"),
         ("POST", "/tasks/{task}/revoke"),
+        ("POST", "/tasks/{task}/reschedule"),
         ("GET", "/queues"),
         ("GET", "/dead-letters"),
         ("GET", "/dead-letters/{letter}"),
