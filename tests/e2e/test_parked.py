@@ -1,4 +1,4 @@
-"""Tasks that are due in more than a quarter of an hour: they wait in their records, and beat finds them by their minute.
+"""Tasks that are due in more than a quarter of an hour wait in their records, and beat finds them by their minute.
 
 No test waits that long. It moves what is kept of a task instead, its due time and its entry, back into the minute that
 beat looks through once more next, a quarter of an hour after it. All that follows is done by the functions themselves,
@@ -79,7 +79,7 @@ def sent_by(stack, function: str, wire) -> list[dict]:
     """The messages that a function of the stack has sent so far, as they went over the wire."""
     keys = {key for key, name in access_keys(stack).items() if name == function}
     calls = [call for call in list(wire.calls) if call.access_key in keys]
-    sends = [call.request for call in calls if call.operation in ("AmazonSQS.SendMessage", "AmazonSQS.SendMessageBatch")]
+    sends = [call.request for call in calls if call.operation.startswith("AmazonSQS.SendMessage")]
     return [json.loads(entry["MessageBody"]) for request in sends for entry in request.get("Entries", [request])]
 
 

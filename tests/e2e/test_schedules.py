@@ -204,8 +204,10 @@ def test_an_entry_added_at_run_time_comes_until_it_is_paused(other, user_pool, w
     def due_times() -> dict[datetime, str]:
         """The ids of the entry's messages, as they went over the wire, by their due times."""
         keys = {key for key, function in access_keys(other).items() if function == "beat"}
-        calls = [call for call in list(wire.calls) if call.access_key in keys and call.operation.startswith("AmazonSQS.Send")]
-        sent = [json.loads(entry["MessageBody"]) for call in calls for entry in call.request.get("Entries", [call.request])]
+        calls = [call for call in list(wire.calls) if call.access_key in keys]
+        sends = [call.request for call in calls if call.operation.startswith("AmazonSQS.SendMessage")]
+        entries = [entry for request in sends for entry in request.get("Entries", [request])]
+        sent = [json.loads(entry["MessageBody"]) for entry in entries]
         own = [message for message in sent if message.get("args") == [name]]
         return {datetime.fromisoformat(message["headers"]["sedano-due"]): message["id"] for message in own}
 
