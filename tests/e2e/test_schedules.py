@@ -186,3 +186,78 @@ def test_the_end_of_day_report_has_what_finished_for_whom(stack, new_id):
     for user, records in ended.items():
         wanted = [{"id": one["id"], "name": one["task"], "finished_at": one["finished_at"]} for one in records]
         assert reported[user] == sorted(wanted, key=lambda task: (task["finished_at"], task["id"])), reported
+
+
+# ------------------------------------------------------------------------------- entries at run time
+
+
+# How far a tick looks ahead.
+AHEAD = timedelta(seconds=70)
+
+
+def test_an_entry_added_at_run_time_comes_until_it_is_paused(other, user_pool, wire, new_id):
+    name, token = new_id("entry"), user_pool.token()
+
+    def beat(method: str, path: str = "", body: dict | None = None) -> tuple[int, dict]:
+        return other.http(method, f"/beat/{name}{path}", body, token=token)[:2]
+
+    def due_times() -> dict[datetime, str]:
+        """The ids of the entry's messages, as they went over the wire, by their due times."""
+        keys = {key for key, function in access_keys(other).items() if function == "beat"}
+        calls = [call for call in list(wire.calls) if call.access_key in keys]
+        sends = [call.request for call in calls if call.operation.startswith("AmazonSQS.SendMessage")]
+        entries = [entry for request in sends for entry in request.get("Entries", [request])]
+        sent = [json.loads(entry["MessageBody"]) for entry in entries]
+        own = [message for message in sent if message.get("args") == [name]]
+        return {datetime.fromisoformat(message["headers"]["sedano-due"]): message["id"] for message in own}
+
+    def history() -> list[dict]:
+        """What is told of the due times that were handed out. An emulator that stands still may make beat miss one."""
+        status, answer = beat("GET", "/history?n=20")
+        assert status == 200, answer
+        sent = due_times()
+        return [past for past in answer["history"] if datetime.fromisoformat(past["due"]) in sent]
+
+    def ended() -> list[dict]:
+        return [past for past in history() if past["status"] in FINAL]
+
+    added = datetime.now(timezone.utc)
+    status, entry = beat("PUT", "", {"schedule": {"every": 30}, "task": {"task": "echo", "args": [name]}})
+    assert (status, entry["source"]) == (201, "run time"), entry
+    _, coming = beat("GET", "/next?n=3")
+    times = [datetime.fromisoformat(one["due"]) for one in coming["next"]]
+    assert added < times[0] <= added + HALF_A_MINUTE + timedelta(seconds=5), coming
+    assert [time - times[0] for time in times] == [count * HALF_A_MINUTE for count in range(3)], coming
+
+    until(3 * MINUTE, lambda: len(ended()) >= 2, "two runs", pause=1)
+    past = ended()
+    assert all((one["status"], one.get("by_hand", False)) == ("SUCCESS", False) for one in past), past
+    for one in past:
+        due = datetime.fromisoformat(one["due"])
+        assert due_times()[due] == one["id"], (one, due_times())
+        # The first may be due before the first tick comes by.
+        assert timedelta(0) <= datetime.fromisoformat(one["started_at"]) - due < timedelta(seconds=MINUTE), one
+
+    status, entry = beat("POST", "/pause")
+    assert (status, entry["paused"]) == (200, True), entry
+    paused = datetime.fromisoformat(entry["since"])
+    assert beat("GET", "/next?n=3") == (200, {"next": []})
+
+    # Until all that any tick may have handed out before is due, and one has come after that.
+    def ticked() -> bool:
+        watermark = other.dynamodb.get_item(
+            TableName=other.outputs["StateTableName"], Key={"pk": {"S": "beat"}, "sk": {"S": "watermark"}},
+        )["Item"]
+        return datetime.fromisoformat(watermark["until"]["S"]) - AHEAD > paused + AHEAD
+
+    until(3 * MINUTE, ticked, "a tick after the pause", pause=1)
+    handed_out = {due: other.record(task_id) for due, task_id in due_times().items() if due > paused}
+    assert all(due <= paused + AHEAD for due in handed_out), (paused, handed_out)
+    assert all(record["status"] == "REVOKED" and "attempts" not in record for record in handed_out.values()), handed_out
+    # What was revoked is no history.
+    after = history()
+    assert len(after) >= 2 and all(datetime.fromisoformat(one["due"]) <= paused for one in after), (paused, after)
+    assert {one["status"] for one in after} == {"SUCCESS"}, after
+
+    assert beat("DELETE")[0] == 200
+    assert beat("GET")[0] == 404
