@@ -68,16 +68,37 @@ async fn sum<F: Future<Output = Result<usize>>>(told: impl Iterator<Item = F>) -
     told.try_fold(0, async |sum, more| Ok(sum + more)).await
 }
 
-/// Sends the messages for what is listed in a partition: how many are listed.
+/// Sends the messages for what is listed in a partition: how many are listed. What fails is tried again, for a tick that
+/// gives up for one failure among many reads would hardly ever get through where some fail.
 async fn tell(
     app: &App,
     partition: String,
     messages: impl Fn(&[String]) -> Vec<Message>,
 ) -> Result<usize> {
+    const TRIES: u32 = 5;
+    let mut pause = Duration::from_millis(50);
+    for _ in 1..TRIES {
+        match tell_once(app, &partition, &messages).await {
+            Err(error) if error.is_retryable() => {
+                tracing::warn!(partition, %error, "could not be looked through; trying again");
+                app.ports().clock.sleep(pause).await;
+                pause *= 2;
+            }
+            told => return told,
+        }
+    }
+    tell_once(app, &partition, &messages).await
+}
+
+async fn tell_once(
+    app: &App,
+    partition: &str,
+    messages: &impl Fn(&[String]) -> Vec<Message>,
+) -> Result<usize> {
     let queue = QueueName::new(QueueName::DEFAULT);
     let (mut told, mut after) = (0, None);
     loop {
-        let (listed, next) = app.listed(&partition, after.as_deref()).await?;
+        let (listed, next) = app.listed(partition, after.as_deref()).await?;
         told += listed.len();
         let messages = messages(&listed).into_iter();
         let messages = messages.map(|message| {

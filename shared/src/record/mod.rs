@@ -119,7 +119,7 @@ pub struct Attempt {
 }
 
 /// How many runs a record remembers.
-const ATTEMPTS_KEPT: usize = 10;
+pub(crate) const ATTEMPTS_KEPT: usize = 10;
 
 impl Record {
     /// The record of a task of which nothing is known.

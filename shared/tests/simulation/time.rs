@@ -14,11 +14,13 @@ pub(crate) async fn parked(world: &World) -> Result<(), BoxError> {
     let seconds = |most: u64| Duration::from_secs(random.below(most));
     let mut sent = Vec::new();
     for _ in 0..2 + random.below(4) {
-        let task = match random.below(5) {
-            0 => add_again::s(1, 1).countdown(seconds(14_400)),
-            _ => add::s(1, 1).countdown(seconds(14_400)),
-        };
+        let task = add::s(1, 1).countdown(seconds(14_400));
         sent.push((world.send(task).await, false));
+        if random.chance(0.2) {
+            // It has no claim, which would tell it that it was moved.
+            let task = add_again::s(1, 1).countdown(seconds(14_400));
+            world.send(task).await;
+        }
         world.sleep(seconds(600)).await;
     }
     for _ in 0..random.below(8) {
