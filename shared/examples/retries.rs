@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sedano::beat::Beat;
 use sedano::memory::{Memory, TokioClock};
 use sedano::ports::QueueName;
 use sedano::{BoxError, Config, Context, SeededEntropy, TaskError, Timestamp, Worker, task, tasks};
@@ -27,11 +28,13 @@ async fn main() -> Result<(), BoxError> {
     let worker = Worker::new(memory.app()).tasks(tasks![stubborn]);
     let result = worker.app().send(stubborn::s()).await?;
 
-    let queue = QueueName::new(QueueName::DEFAULT);
+    let (queue, beat) = (QueueName::new(QueueName::DEFAULT), Beat::new());
     let (day, minute) = (Duration::from_secs(86_400), Duration::from_secs(60));
     let said = tokio::select! {
         said = async { result.get().timeout(day).await } => said?,
         stopped = worker.poll(&queue, 10, minute) => return Err(format!("{stopped:?}").into()),
+        // What waits for longer than a quarter of an hour is sent by beat when it is due.
+        stopped = beat.run(worker.app()) => return Err(format!("{stopped:?}").into()),
     };
 
     let record = result.record().await?;

@@ -298,7 +298,6 @@ impl App {
                 Change::Set(field::FINISHED_AT.into(), now.into()),
                 Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
                 Change::Remove(field::DUE_AT.into()),
-                Change::Remove(field::PARKED.into()),
             ]),
             when: When::Any(vec![
                 When::Absent,

@@ -19,6 +19,7 @@ use crate::batches;
 use crate::context::Context;
 use crate::error::{Error, ErrorKind, Result};
 use crate::failure::{ResultExt as _, TaskError};
+use crate::id;
 use crate::launch::outgoing;
 use crate::message::{Message, compress, decompress};
 use crate::options::{Options, exponential};
@@ -42,7 +43,7 @@ pub(crate) const IN_TIME: Duration = Duration::from_secs(720);
 /// How many tasks one message promotes: some seventy calls.
 const AT_ONCE: usize = 500;
 /// The largest message that is kept in a record.
-const ROOM: usize = 300 * 1024;
+const ROOM: usize = 200 * 1024;
 
 /// What a record has besides its message while its task is parked: the message's attributes and its group, and
 /// whether it is on its way.
@@ -59,12 +60,16 @@ fn partition(minute: i64, shard: u64) -> String {
     format!("due#{begins}#{shard}")
 }
 
-/// The partitions that come up after `after`, and not after `until`: to be promoted, or looked through once more.
-pub(crate) fn due(after: Timestamp, until: Timestamp) -> impl Iterator<Item = String> {
+/// The partitions that come up after `after`, and not after `until`: to be promoted, or looked through once more. With
+/// each, for the how manieth time.
+pub(crate) fn due(after: Timestamp, until: Timestamp) -> impl Iterator<Item = (usize, String)> {
     let ahead = (bucket(after + AHEAD) + 1)..=bucket(until + AHEAD);
     let passed = AFTER.map(|passed| (bucket(after - passed) + 1)..=bucket(until - passed));
-    let minutes = passed.into_iter().flatten().chain(ahead);
-    minutes.flat_map(|minute| (0..SHARDS).map(move |shard| partition(minute, shard)))
+    let visits = std::iter::once(ahead).chain(passed).enumerate();
+    visits.flat_map(|(visit, minutes)| {
+        let all = minutes.flat_map(|minute| (0..SHARDS).map(move |shard| (minute, shard)));
+        all.map(move |(minute, shard)| (visit, partition(minute, shard)))
+    })
 }
 
 /// Writes that a task is to be looked for when it is due. It may be done twice.
@@ -140,7 +145,29 @@ fn is_sent(item: &Item) -> bool {
 
 /// The message of a parked task, as it is sent now, and its queue. It is due when the record says.
 pub(crate) fn message(item: &Item, now: Timestamp) -> Option<Result<(QueueName, Outgoing)>> {
-    let due = until(item)?;
+    message_at(item, until(item)?, now)
+}
+
+/// The message of a task that was revoked while it was parked, if others wait for what becomes of it.
+fn revoked(item: &Item, now: Timestamp) -> Option<Result<(QueueName, Outgoing)>> {
+    if status(item) != Some(State::Revoked) {
+        return None;
+    }
+    let Some(Attribute::Bytes(body)) = item.get(field::MESSAGE) else {
+        return None;
+    };
+    let message = Message::decode(&decompress(body)?, "", now).ok()?;
+    match message.is_plain() {
+        true => None,
+        false => message_at(item, now, now),
+    }
+}
+
+fn message_at(
+    item: &Item,
+    due: Timestamp,
+    now: Timestamp,
+) -> Option<Result<(QueueName, Outgoing)>> {
     let queue = QueueName::new(item.get(field::QUEUE)?.as_text()?);
     let (Attribute::Bytes(body), Attribute::Map(parked)) =
         (item.get(field::MESSAGE)?, item.get(field::PARKED)?)
@@ -204,7 +231,19 @@ impl Task for Promote {
     type Output = ();
 
     async fn run(self, ctx: &Context) -> std::result::Result<(), TaskError> {
-        Ok(ctx.app().promote(&self.ids).await.retry()?)
+        const TRIES: u32 = 4;
+        let app = ctx.app();
+        let mut pause = Duration::from_millis(100);
+        for _ in 0..TRIES {
+            let Err(error) = app.promote(&self.ids).await else {
+                return Ok(());
+            };
+            tracing::warn!(%error, "parked tasks couldn't be sent; trying again");
+            app.ports().clock.sleep(pause).await;
+            pause *= 4;
+        }
+        // As another message: of two copies of this one the other may have been acknowledged.
+        Ok(app.promote_later(&self.ids, ctx.id()).await.retry()?)
     }
 }
 
@@ -272,8 +311,16 @@ impl App {
                 When::Eq(field::ATTEMPT.into(), count(&item, field::ATTEMPT).into()),
             ]),
         };
-        if let Outcome::Refused(_) = ports.store.write(write).await? {
-            return conflict("changes just now: look at it, and try again".to_owned());
+        if let Outcome::Refused(there) = ports.store.write(write).await? {
+            // Its own, whose answer was lost.
+            let own = there.is_some_and(|there| {
+                status(&there) == Some(state)
+                    && instant(&there, field::DUE_AT) == Some(eta)
+                    && count(&there, field::ATTEMPT) == count(&item, field::ATTEMPT)
+            });
+            if !own {
+                return conflict("changes just now: look at it, and try again".to_owned());
+            }
         }
         // Its bucket may be promoted already.
         if parked && eta.since(now) <= IN_TIME {
@@ -285,6 +332,20 @@ impl App {
                 let sent = sent.into_iter().next();
                 sent.unwrap_or_else(|| Err(batches::unanswered()))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Has these tasks promoted once more, in a while.
+    async fn promote_later(&self, ids: &[String], id: &str) -> Result<()> {
+        const PAUSE: Duration = Duration::from_secs(20);
+        let (queue, again) = (&self.ports().queue, id::derived(&[id, "again"]));
+        for message in Promote::messages(ids, |_| again.clone()) {
+            let mut outgoing = Outgoing::new(message.encode()?);
+            outgoing.delay = PAUSE;
+            let name = QueueName::new(QueueName::DEFAULT);
+            let sent = queue.send(&name, vec![outgoing]).await?.into_iter().next();
+            sent.unwrap_or_else(|| Err(batches::unanswered()))?;
         }
         Ok(())
     }
@@ -301,6 +362,14 @@ impl App {
             let Some(item) = item.filter(|item| !is_expired(item, now) && !is_sent(item)) else {
                 continue;
             };
+            if let Some(told) = revoked(&item, now) {
+                // Whoever waits for what follows it hears of it when its message comes.
+                match told {
+                    Ok((queue, outgoing)) => messages.push((queue, outgoing, over(key))),
+                    Err(error) => tracing::error!(?key, %error, "what follows isn't told"),
+                }
+                continue;
+            }
             let Some(due) = until(&item).filter(|due| due.since(now) <= IN_TIME) else {
                 continue;
             };
@@ -308,7 +377,7 @@ impl App {
                 Some(Ok((queue, outgoing))) => {
                     messages.push((queue, outgoing, sent(key, &item, due)));
                 }
-                Some(Err(error)) => failed = Some(error),
+                Some(Err(error)) => tracing::error!(?key, %error, "a parked task can't be sent"),
                 None => tracing::error!(?key, "what is kept of its message can't be read"),
             }
         }
@@ -316,7 +385,10 @@ impl App {
         for (write, answer) in batches::send(&**queue, messages).await {
             match answer {
                 Ok(_) => writes.push(write),
-                Err(error) => failed = Some(error),
+                Err(error) if error.is_retryable() => failed = Some(error),
+                Err(error) => {
+                    tracing::error!(key = ?write.key, %error, "a parked task can't be sent")
+                }
             }
         }
         // Refused: it runs already, or was moved or revoked.
@@ -326,6 +398,15 @@ impl App {
             }
         }
         failed.map_or(Ok(()), Err)
+    }
+}
+
+/// Writes that a revoked task isn't parked any more.
+fn over(key: Key) -> Write {
+    Write {
+        key,
+        op: Op::Update(vec![Change::Remove(field::PARKED.into())]),
+        when: When::Eq(field::STATUS.into(), State::Revoked.into()),
     }
 }
 

@@ -43,9 +43,10 @@ pub(super) async fn at_what_waits(
         let check = |groups: &[String]| groups.iter().map(|id| FanOut::check(id, span)).collect();
         tell(app, partition, check).await
     });
-    let promoted = parked::due(looked, until).map(|partition| {
+    let promoted = parked::due(looked, until).map(|(visit, partition)| {
+        // The message of one visit may be given up: that of another is another.
         let promote = {
-            let partition = partition.clone();
+            let partition = format!("{partition}#{visit}");
             move |ids: &[String]| {
                 Promote::messages(ids, |ids| {
                     let (first, last) = (ids.first(), ids.last());

@@ -31,15 +31,20 @@ impl StateMarks {
 #[async_trait]
 impl Marks for StateMarks {
     async fn mark(&self, entry: &str, rule: Option<&str>) -> Result<()> {
-        let (change, when) = match rule {
-            Some(rule) => (Change::Set(field::RULE.into(), rule.into()), When::Present),
-            // An entry that has gone gets no item.
-            None => (
-                Change::Remove(field::RULE.into()),
-                When::Has(field::RULE.into()),
-            ),
+        let (changes, when) = match rule {
+            Some(rule) => {
+                let kept = Change::Set(field::RULE.into(), rule.into());
+                (vec![kept], When::Present)
+            }
+            None => {
+                let given_back = Change::Remove(field::RULE.into());
+                // What was due before was the rule's.
+                let since_now = Change::Set(field::AFTER.into(), self.0.now().into());
+                // An entry that has gone gets no item.
+                (vec![given_back, since_now], When::Has(field::RULE.into()))
+            }
         };
-        let op = Op::Update(vec![change]);
+        let op = Op::Update(changes);
         let write = Write {
             key: key(entry),
             op,

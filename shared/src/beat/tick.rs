@@ -127,7 +127,7 @@ impl Beat {
         for stored in stored {
             let name = stored.name.clone();
             let wanted = code.remove(name.as_str());
-            if stored.removed || stored.rule.is_some() {
+            if stored.removed {
                 kept.push(stored);
                 continue;
             }
@@ -142,6 +142,12 @@ impl Beat {
                     tracing::error!(entry = name, %error, "an entry of the code can't be written");
                     None
                 }
+                // Its rule goes first: `sedano beat sync` removes those of paused entries.
+                None if stored.source == Source::Code && stored.rule.is_some() => (!stored.paused)
+                    .then(|| To {
+                        paused: true,
+                        ..To::as_is(&stored)
+                    }),
                 None if stored.source == Source::Code => Some(To {
                     removed: true,
                     ..To::as_is(&stored)
@@ -278,6 +284,8 @@ impl Turn {
                 let there = item.as_ref().and_then(Stored::read);
                 let there = there.filter(|there| there.revision == self.stored.revision);
                 let sent = there.map_or_else(Vec::new, |there| there.sent);
+                // Up to there it was counted: the next tick goes on from there.
+                self.rest = sent.last().copied();
                 self.due = sent.into_iter().filter(after).collect();
                 // Whoever counted knows whether more was missed.
                 self.stored.after = None;

@@ -91,6 +91,8 @@ impl Batch<'_> {
             && !(quarantined || counted || job.message.recorded)
             // Whoever comes next looks at its record.
             && job.message.no_overlap.is_none()
+            // It may have been moved.
+            && job.message.attempt == 0
         {
             reached(Branch::Unclaimed);
             let attempts = vec![attempt];

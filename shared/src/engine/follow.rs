@@ -97,7 +97,7 @@ impl Output {
 
 impl Message {
     /// Whether its end is of no consequence.
-    fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         !self.goes_on() && self.link_error.is_empty() && self.fan_out.is_none()
     }
 

@@ -39,10 +39,10 @@ impl Batch<'_> {
             let there = store.get_many(std::slice::from_ref(&lock)).await?.pop();
             let there = there.flatten();
             let runner = there.as_ref().and_then(|item| item.get(RUNNER)?.as_text());
-            if runner == Some(id) {
-                return Ok(None);
-            }
-            if let (Some(runner), Some(there)) = (runner, &there) {
+            // This one again: its own time begins anew.
+            if let (Some(runner), Some(there)) = (runner, &there)
+                && runner != id
+            {
                 let since = instant(there, SINCE).unwrap_or(now);
                 let record = store.get(&Key::Result(runner.to_owned())).await?;
                 let record = record.filter(|record| !is_expired(record, now));

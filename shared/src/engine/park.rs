@@ -126,15 +126,21 @@ impl Batch<'_> {
             self.hide(job.delivery, whole_seconds(left)).await?;
             return Ok(Disposition::Returned);
         }
-        if left > MAX_DELAY {
-            let store = &self.worker.app().ports().store;
-            store.write(parked::entry(&job.message.id, due_at)).await?;
-        } else {
-            let mut message = job.message.clone();
-            message.eta = Some(due_at);
+        let mut message = job.message.clone();
+        message.eta = Some(due_at);
+        if left <= MAX_DELAY {
             self.send_on(job, &job.home, message).await?;
+            return Ok(Disposition::Done);
         }
-        Ok(Disposition::Done)
+        // A retry that is put off hasn't been parked yet: this is its only message.
+        let moved = Job {
+            delivery: job.delivery,
+            message,
+            home: job.home.clone(),
+            owner: job.owner.clone(),
+            alone: job.alone,
+        };
+        Box::pin(self.park(&moved, due_at)).await
     }
 
     /// Too large for a record, it waits in the queue: 900 s at a time.

@@ -4,8 +4,11 @@
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::id;
+use crate::parked::Promote;
 use crate::ports::{Item, Key};
 use crate::record::{State, attempts, count, failure, field, is_expired};
+use crate::task::Task as _;
 use crate::worker::Disposition;
 
 use super::follow::Ending;
@@ -16,6 +19,9 @@ use super::{Batch, Branch, Job, Rule, reached};
 impl Batch<'_> {
     /// Gives the task up, unless somebody has run it to an end, runs it, or will run a later attempt.
     pub(super) async fn reap(&self, job: &mut Job<'_>) -> Result<Disposition> {
+        if job.message.task == Promote::NAME {
+            return self.promote_again(job).await;
+        }
         let key = Key::Result(job.message.id.clone());
         let known = self.worker.app().ports().store.get(&key).await?;
         let known = known.filter(|item| !is_expired(item, self.now()));
@@ -91,4 +97,14 @@ fn history(item: &Item) -> String {
     let error = item.get(field::ERROR).and_then(failure);
     let error = error.map_or_else(String::new, |error| format!("; its last error: {error}"));
     format!("{runs}{died}{error}")
+}
+
+impl Batch<'_> {
+    /// What others wait for is no task that may fail: it comes again, as another message, for as long as it takes.
+    async fn promote_again(&self, job: &Job<'_>) -> Result<Disposition> {
+        let mut again = job.message.clone();
+        again.id = id::derived(&[&again.id, "again"]);
+        self.send_on(job, &job.home, again).await?;
+        Ok(Disposition::Done)
+    }
 }

@@ -110,8 +110,10 @@ pub(crate) async fn scheduled(world: &World) -> Result<(), BoxError> {
     }
     // Whatever was left out, the last of it was made up for.
     let last = history("once", 50).await?;
-    let last = last.first().ok_or("it was never due")?;
-    if !is_done(world, last).await? {
+    // Beat may have been silent until the last was over.
+    if let Some(last) = last.first()
+        && !is_done(world, last).await?
+    {
         return Err(format!("the last, due at {}, is {}", last.due, last.status).into());
     }
     let apart = history("apart", 20).await?;

@@ -341,3 +341,60 @@ async fn what_cannot_be_moved_says_why() {
         "{error}"
     );
 }
+
+/// Functions that don't start for long enough let SQS give the message up that sends parked tasks.
+#[tokio::test(start_paused = true)]
+async fn a_promotion_that_was_given_up_comes_again() {
+    let world = World::new();
+    let handle = world.add_in(HOUR).await;
+    world.step("default").await;
+    while !world
+        .messages("default")
+        .iter()
+        .any(|one| one.body.contains("promote"))
+    {
+        Beat::new().tick(world.app()).await.unwrap();
+        world.pass(60).await;
+    }
+    for _ in 0..10 {
+        drop(world.receive("default").await);
+        world.pass(91).await;
+    }
+    drop(world.receive("default").await);
+    assert_eq!(world.messages("undelivered").len(), 1);
+    assert_eq!(world.step("undelivered").await, [Disposition::Done]);
+    world.step("default").await;
+    world.step("default").await;
+    assert_eq!(handle.state().await.unwrap(), State::Success);
+    assert!(world.messages("dead-letters").is_empty());
+}
+
+/// A retry that waits in the queue is put off for longer than SQS can delay it.
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_put_off_by_a_day() {
+    let world = World::new();
+    let id = world.send("flaky", json!([1])).await;
+    world.step("default").await;
+    let due = world.app().now() + 24 * HOUR;
+    world.app().reschedule(&id, due).await.unwrap();
+    world.live_until(due + Duration::from_secs(60)).await;
+    let record = world.record(&id).await;
+    assert_eq!((record.status, record.retries), (State::Success, 1));
+    assert!(record.started_at.unwrap() >= due);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_follows_a_parked_task_hears_that_it_was_revoked() {
+    let world = World::new();
+    let first = json!({"task": "add", "args": [1, 1], "countdown": 3600, "id": "first"});
+    let second = json!({"task": "add", "args": [1], "id": "second"});
+    let chain = json!({ "chain": [first, second] });
+    world.send_body("default", chain.to_string()).await;
+    world.step("default").await;
+    assert!(world.is_parked("first"));
+    world.app().revoke("first").await.unwrap();
+    let begin = world.app().now();
+    world.live_until(begin + 2 * HOUR).await;
+    assert_eq!(world.status("second").await, State::Revoked);
+    assert_eq!(world.runs.count(), 0);
+}

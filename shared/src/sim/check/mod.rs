@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use super::history::{Caller, History, Sent};
 use crate::options::Options;
+use crate::parked::Promote;
+use crate::task::Task as _;
 use crate::task::Tasks;
 
 /// What must hold, each under the promise it belongs to.
@@ -145,7 +147,9 @@ impl<'a> Judge<'a> {
     fn tasks(&self) -> BTreeMap<String, Vec<&'a Sent>> {
         let mut tasks: BTreeMap<String, Vec<&Sent>> = BTreeMap::new();
         for sent in &self.history.sent {
-            if let Some(task) = sent.task.as_ref().filter(|_| !is_last(&sent.queue)) {
+            let task = sent.task.as_ref().filter(|_| !is_last(&sent.queue));
+            // Beat's own are judged by what they are for: they come again under other ids.
+            if let Some(task) = task.filter(|task| task.name != Promote::NAME) {
                 tasks.entry(task.id.clone()).or_default().push(sent);
             }
         }
