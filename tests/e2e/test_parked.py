@@ -63,7 +63,7 @@ def miss(stack, records: list[dict]) -> None:
     due = minute_of(now() + timedelta(seconds=5)) + MINUTE - AFTER
     for record in records:
         key = {"id": {"S": record["id"]}}
-        if "parked" in stack.item(record["id"]):
+        if stack.item(record["id"])["status"]["S"] == "PENDING":
             stack.dynamodb.update_item(
                 TableName=stack.outputs["ResultsTableName"], Key=key,
                 UpdateExpression="SET due_at = :due", ConditionExpression="attribute_exists(parked)",

@@ -180,7 +180,7 @@ async fn is_done(world: &World, past: &Past) -> Result<bool, BoxError> {
 #[test]
 fn each_due_time_is_kept_once() {
     let faults = Faults::all();
-    let worlds = kept(simulation("beat::each_due_time_is_kept_once", faults, 4));
+    let worlds = kept(simulation("beat::each_due_time_is_kept_once", faults, 20));
     match number("SEDANO_SIM_SEED") {
         Some(seed) => worlds.replay(seed, scheduled).unwrap(),
         None => worlds.run(scheduled).unwrap(),
