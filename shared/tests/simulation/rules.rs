@@ -54,7 +54,7 @@ const GIVEN_UP: Faults = Faults::none().unstarted(1.0);
 /// Writes that are done long after whoever wanted them is gone.
 const LATE: Faults = Faults::none().slow(0.5).done_late(1.0);
 /// Everything, and this above all.
-const BELATED: Faults = Faults::all().slow(0.1).done_late(0.5).frozen(0.2);
+const BELATED: Faults = Faults::all().slow(0.3).done_late(1.0).frozen(0.5);
 /// Messages that come again long after they were deleted.
 pub(crate) const COPIED: Faults = Faults::all().resurfaced(0.3).acknowledgement_lost(0.3);
 

@@ -66,7 +66,7 @@ fn what_is_due_later_runs_once_in_time() {
         simulation(
             "time::what_is_due_later_runs_once_in_time",
             Faults::all(),
-            2,
+            8,
         ),
         parked,
     );
@@ -97,7 +97,7 @@ fn with_workers_free_it_runs_within_a_second() {
         simulation(
             "time::with_workers_free_it_runs_within_a_second",
             faults,
-            10,
+            20,
         ),
         begun,
     );
