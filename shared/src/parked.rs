@@ -260,7 +260,7 @@ impl App {
     /// # let app = Memory::default().app().tasks(tasks![remind]);
     /// # let worker = Worker::new(app.clone());
     /// let sent = app.send(remind::s("Ada".to_owned()).countdown(Duration::from_secs(86_400))).await?;
-    /// worker.drain().await?;
+    /// worker.run_once().await?;
     /// let due = sent.record().await?.due_at.unwrap();
     /// app.reschedule(sent.id(), due + Duration::from_secs(3600)).await?;
     /// # Ok::<(), sedano::Error>(()) }).unwrap();
