@@ -54,7 +54,10 @@ impl Judge<'_> {
             let done = matches!(run.ended, Some((_, End::Returned | End::Failed)));
             done && run.begun >= since
         });
-        if silent && has_run {
+        // Or of one beside which another copy ran to its end, wrote nothing, and was acknowledged for both.
+        let returned = |run: &&Run| matches!(run.ended, Some((_, End::Returned)));
+        let is_over = last == State::Started && runs.iter().any(returned);
+        if silent && (has_run || is_over) {
             return;
         }
         if !is_final {
