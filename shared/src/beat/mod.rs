@@ -5,7 +5,7 @@
 //! sent is derived from the entry, its revision and its due time, so a tick that comes twice, late or beside another
 //! sends the same ids again, and of messages with one id one takes effect.
 //!
-//! The entries lie in the state table ([`stored`]). Those of the code are kept there as the code says by the tick;
+//! The entries lie in the state table (`stored.rs`). Those of the code are kept there as the code says by the tick;
 //! others are added, and all are paused, run and looked at, through [`Entries`].
 
 mod change;
