@@ -72,7 +72,12 @@ async fn tick(shared: &Arc<Shared>, blueprint: &Blueprint, number: u64) {
     tokio::select! {
         biased;
         ticked = process.scope(0, beat.tick(&app)) => match ticked {
-            Ok(ticked) => shared.log(&process.caller(), format_args!("tick {number}: {ticked:?}")),
+            Ok(ticked) => {
+                shared.log(&process.caller(), format_args!("tick {number}: {ticked:?}"));
+                if ticked.sent == 0 && ticked.left_out == 0 {
+                    shared.beaten(ticked.until);
+                }
+            }
             Err(error) => shared.log(&process.caller(), format_args!("tick {number}: {error}")),
         },
         () = killed => {

@@ -196,6 +196,8 @@ pub(super) struct History {
     pub(super) repeated: BTreeSet<String>,
     /// Tasks that wait in their records until they are due.
     pub(super) parked: BTreeSet<String>,
+    /// Up to when beat has nothing left to send.
+    pub(super) beaten: Option<Timestamp>,
     /// From when on nothing goes wrong any more.
     pub(super) calm_from: Timestamp,
     /// How often each thing went wrong.

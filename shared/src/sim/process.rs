@@ -88,6 +88,14 @@ impl Shared {
         }
     }
 
+    /// Beat has nothing left to send of what is due by then.
+    pub(super) fn beaten(&self, until: Timestamp) {
+        let mut history = self.history();
+        history.beaten = history.beaten.max(Some(until));
+        drop(history);
+        self.changed.notify_waiters();
+    }
+
     /// Up to then something goes wrong, and what is due need not begin soon.
     pub(super) fn disturbed_until(&self, until: Timestamp) {
         let mut history = self.history();

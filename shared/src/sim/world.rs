@@ -240,9 +240,19 @@ impl World {
     /// Waits until nothing is left to do: every queue that is worked on is empty, every invocation is
     /// over. A world that is not quiet after three days breaks an invariant.
     pub async fn settle(&self) {
+        self.wait(|| self.is_quiet()).await;
+    }
+
+    /// Waits until beat has nothing left to send of what is due by then; for three days at most.
+    pub async fn beaten(&self, until: Timestamp) {
+        self.wait(|| self.shared.history().beaten >= Some(until))
+            .await;
+    }
+
+    async fn wait(&self, is_so: impl Fn() -> bool) {
         let clock = &self.shared.clock;
         let end = clock.now() + PATIENCE;
-        while !self.is_quiet() && clock.now() < end {
+        while !is_so() && clock.now() < end {
             let changed = self.shared.changed.notified();
             tokio::select! {
                 biased;

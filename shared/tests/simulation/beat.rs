@@ -14,9 +14,8 @@ use crate::worlds::{number, simulation};
 const START: Timestamp = Timestamp::from_millis(1_772_366_400_000);
 /// Up to when something is due.
 const LASTS: Duration = Duration::from_secs(1500);
-/// By then all is made up for: functions that don't start and tables that don't answer for 40 minutes, and beat
-/// silent for 20.
-const OVER: Duration = Duration::from_secs(3 * 3600);
+/// By how much it is put off, at most.
+const JITTER: Duration = Duration::from_secs(30);
 /// Two clocks differ by less.
 const SKEW: Duration = Duration::from_secs(2);
 
@@ -60,16 +59,16 @@ fn entry(name: &str, period: u64, lasts: u64) -> Entry {
 pub(crate) fn kept(worlds: Simulation) -> Simulation {
     let schedule = || {
         Beat::new()
-            .with(entry("all", 40, 0).catch_up(CatchUp::All))
-            .with(entry("once", 50, 0))
-            .with(entry("skip", 60, 0).catch_up(CatchUp::Skip))
+            .with(entry("all", 75, 0).catch_up(CatchUp::All))
+            .with(entry("once", 100, 0))
+            .with(entry("skip", 120, 0).catch_up(CatchUp::Skip))
             .with(
-                entry("jitter", 70, 0)
+                entry("jitter", 130, 0)
                     .catch_up(CatchUp::All)
-                    .jitter(Duration::from_secs(30)),
+                    .jitter(JITTER),
             )
             .with(entry("five", 30, 0).max_runs(5))
-            .with(entry("apart", 20, 25).no_overlap())
+            .with(entry("apart", 40, 50).no_overlap())
     };
     worlds.beat(schedule)
 }
@@ -80,7 +79,7 @@ pub(crate) async fn scheduled(world: &World) -> Result<(), BoxError> {
     let some = |most: u64| Duration::from_secs(random.below(most));
     world.sleep(some(600)).await;
     let entries = Entries::of(world.app());
-    let added = entry("added", 20, 0).catch_up(CatchUp::All);
+    let added = entry("added", 40, 0).catch_up(CatchUp::All);
     let observed = Entries::of(world.observer());
     // At the earliest: the first call may have done it.
     let from = now(world);
@@ -90,8 +89,7 @@ pub(crate) async fn scheduled(world: &World) -> Result<(), BoxError> {
     let pause = async || entries.pause("added").await.map(drop);
     insist(world, pause, async || false).await;
     let until = now(world);
-    let left = (START + OVER).since(until);
-    world.sleep(left).await;
+    world.beaten(START + LASTS + JITTER).await;
     world.settle().await;
 
     let entries = observed;
@@ -100,7 +98,7 @@ pub(crate) async fn scheduled(world: &World) -> Result<(), BoxError> {
         Ok(entries.history(name, count + 5).await?)
     };
     for name in ["all", "jitter"] {
-        let period = if name == "all" { 40 } else { 70 };
+        let period = if name == "all" { 75 } else { 130 };
         let first = entries.get(name).await?.since;
         for past in history(name, period).await? {
             if past.due > first && !is_done(world, &past).await? {
@@ -109,14 +107,14 @@ pub(crate) async fn scheduled(world: &World) -> Result<(), BoxError> {
         }
     }
     // Whatever was left out, the last of it was made up for.
-    let last = history("once", 50).await?;
+    let last = history("once", 100).await?;
     // Beat may have been silent until the last was over.
     if let Some(last) = last.first()
         && !is_done(world, last).await?
     {
         return Err(format!("the last, due at {}, is {}", last.due, last.status).into());
     }
-    let apart = history("apart", 20).await?;
+    let apart = history("apart", 40).await?;
     let mut runs: Vec<_> = apart
         .iter()
         .filter(|past| past.status == State::Success)
