@@ -120,6 +120,8 @@ struct Blueprint {
     states: Vec<MakeState>,
     /// How long an invocation may take.
     timeout: Duration,
+    /// How many batches of a queue are at work at a time.
+    pollers: u64,
     replay: Option<Box<dyn Fn(u64) -> String + Send + Sync>>,
     without: Option<Rule>,
     beat: Option<MakeBeat>,
@@ -156,6 +158,7 @@ impl Simulation {
             config: Config::memory(),
             states: Vec::new(),
             timeout: Duration::from_secs(60),
+            pollers: 3,
             replay: None,
             without: None,
             beat: None,
@@ -220,6 +223,12 @@ impl Simulation {
     /// How long an invocation may take before it is killed: 60 s unless told otherwise.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.blueprint.timeout = timeout;
+        self
+    }
+
+    /// How many batches of a queue are at work at a time: 3 unless told otherwise.
+    pub fn pollers(mut self, pollers: u64) -> Self {
+        self.blueprint.pollers = pollers;
         self
     }
 

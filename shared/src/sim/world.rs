@@ -29,8 +29,6 @@ use crate::time::Timestamp;
 const PATIENCE: Duration = Duration::from_secs(3 * 86_400);
 /// When every world begins.
 const START: Timestamp = Timestamp::from_millis(1_772_366_400_000);
-/// Pollers of a queue: so many batches may be worked on at once.
-const POLLERS: u64 = 3;
 
 /// Queues, tables and functions in virtual time, with faults. A [`Simulation`](super::Simulation)
 /// makes one for each seed.
@@ -80,7 +78,7 @@ impl World {
         let mut background = self.background.borrow_mut();
         for queue in self.work_queues() {
             let mapping = Arc::new(Mapping::new(queue));
-            for number in 0..POLLERS {
+            for number in 0..self.lambda.blueprint.pollers {
                 let (lambda, mapping) = (self.lambda.clone(), mapping.clone());
                 background.spawn(lambda.poll(mapping, number));
             }

@@ -1,9 +1,10 @@
 //! Scenarios of tasks that are due much later: parked, moved, revoked.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sedano::sim::{Faults, Simulation, World};
-use sedano::{BoxError, State};
+use sedano::{BoxError, Context, State, TaskError, Timestamp, task, tasks};
 
 use crate::samples::*;
 use crate::worlds::{number, simulation};
@@ -101,4 +102,63 @@ fn with_workers_free_it_runs_within_a_second() {
         ),
         begun,
     );
+}
+
+/// When the tasks of a bucket began.
+#[derive(Default)]
+struct Begun(Mutex<Vec<(Timestamp, Timestamp)>>);
+
+#[task]
+async fn begun(
+    #[state] begun: &Begun,
+    #[ctx] ctx: &Context,
+    due: Timestamp,
+) -> Result<(), TaskError> {
+    let mut begun = begun.0.lock().unwrap_or_else(PoisonError::into_inner);
+    begun.push((due, ctx.started_at()));
+    Ok(())
+}
+
+/// Up to 100,000 in one minute, half of them in its first second, with a batch at work for fifty of them.
+#[test]
+fn a_bucket_of_many_tasks_is_sent_in_time() {
+    const LATE: Duration = Duration::from_secs(5);
+    let worlds = number("SEDANO_SIM_WORLDS").unwrap_or(200);
+    let count = 5 * worlds.clamp(200, 20_000);
+    let scenario = async |world: &World| -> Result<(), BoxError> {
+        let random = world.random();
+        let now = || world.observer().ports().clock.now();
+        // A full minute.
+        let minute = Timestamp::from_millis((now().as_millis() / 60_000 + 30) * 60_000);
+        for _ in 0..count / 500 {
+            let calls = (0..500).map(|_| {
+                let due = minute + Duration::from_secs(random.below(120).saturating_sub(60));
+                begun::s(due).eta(due)
+            });
+            for sent in world.app().send_many(calls.collect::<Vec<_>>()).await {
+                sent?;
+            }
+        }
+        world
+            .sleep((minute + Duration::from_secs(180)).since(now()))
+            .await;
+        let state = world.state::<Begun>().ok_or("no state")?;
+        let begun = state.0.lock().map_err(|_| "a body panicked")?.clone();
+        if begun.len() as u64 != count {
+            return Err(format!("{} of {count} have begun", begun.len()).into());
+        }
+        let early = begun.iter().find(|(due, begun)| begun < due);
+        if let Some((due, begun)) = early {
+            return Err(format!("early: due at {due}, begun at {begun}").into());
+        }
+        match begun.iter().max_by_key(|(due, begun)| begun.since(*due)) {
+            Some((due, begun)) if begun.since(*due) > LATE => {
+                Err(format!("due at {due}, begun at {begun}").into())
+            }
+            _ => Ok(()),
+        }
+    };
+    let worlds = Simulation::new(|| tasks![begun]).state(Begun::default);
+    let worlds = worlds.pollers(count / 50).seeds(0..1);
+    worlds.run(scenario).unwrap();
 }
