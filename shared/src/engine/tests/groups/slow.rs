@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, AtomicUsize};
 use async_trait::async_trait;
 
 use super::*;
-use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Depth, Key, Outcome, Page, Ports, Queue, Receipt, Sent, Store, Write};
+use crate::error::Result;
+use crate::ports::{Depth, Key, Ports, Queue, Receipt, Sent};
+use crate::tests::faulty::{Call, Fault, faulty};
 
 /// Ports whose sends take a while, and whose reads of many records take so many seconds.
 struct Slow {
@@ -31,10 +32,10 @@ impl Slow {
             sending: AtomicUsize::new(0),
             most: AtomicUsize::new(0),
         });
+        let told_by = slow.clone();
         let ports = Ports {
             queue: slow.clone(),
-            store: slow.clone(),
-            ..ports
+            ..faulty(&ports, move |call| told_by.fault(&call))
         };
         let app = App::new(ports, world.app().config().clone());
         world.worker = Worker::new(app)
@@ -43,38 +44,19 @@ impl Slow {
             .state(told);
         (world, slow)
     }
-}
 
-#[async_trait]
-impl Store for Slow {
-    async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        let refused = self
-            .refused
-            .lock()
-            .unwrap()
-            .take_if(|refused| refused == key);
-        match refused {
-            Some(_) => Err(Error::new(ErrorKind::Unavailable, "no answer")),
-            None => self.ports.store.get(key).await,
+    fn fault(&self, call: &Call<'_>) -> Fault {
+        match call {
+            Call::Get(key) => {
+                let mut refused = self.refused.lock().unwrap();
+                match refused.take_if(|refused| *refused == **key) {
+                    Some(_) => Fault::Throttled,
+                    None => Fault::None,
+                }
+            }
+            Call::GetMany => Fault::Slow(self.reads.load(Ordering::Relaxed)),
+            _ => Fault::None,
         }
-    }
-
-    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
-        let seconds = self.reads.load(Ordering::Relaxed);
-        self.ports.clock.sleep(Duration::from_secs(seconds)).await;
-        self.ports.store.get_many(keys).await
-    }
-
-    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
-        self.ports.store.query(pk, after, limit).await
-    }
-
-    async fn write(&self, write: Write) -> Result<Outcome> {
-        self.ports.store.write(write).await
-    }
-
-    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
-        self.ports.store.write_many(writes).await
     }
 }
 
