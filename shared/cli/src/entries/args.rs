@@ -91,8 +91,7 @@ pub(crate) struct EditEntryArgs {
     /// Due again: takes back --disabled.
     #[arg(long, conflicts_with = "disabled")]
     pub(crate) enabled: bool,
-    /// Takes a setting back to its default: catch_up, grace, jitter, no_overlap, start, end, max_runs; may be
-    /// repeated.
+    /// Takes a setting back to its default; may be repeated.
     #[arg(long, value_name = "SETTING", value_parser = PossibleValuesParser::new(Entry::SETTINGS))]
     pub(crate) unset: Vec<String>,
 }
