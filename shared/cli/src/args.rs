@@ -277,8 +277,8 @@ pub(crate) struct DiscardArgs {
 pub(crate) enum BeatCommand {
     #[command(flatten)]
     Entries(EntriesCommand),
-    /// Keeps entries of the schedule that this program was built with as rules of EventBridge, where those can
-    /// express them exactly; the tick leaves them out then.
+    /// Keeps beat's entries as rules of EventBridge, where those can express them exactly; the tick leaves them out
+    /// then.
     Sync(SyncArgs),
 }
 

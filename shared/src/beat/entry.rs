@@ -30,21 +30,6 @@ const LONGEST_JITTER: Duration = Duration::from_secs(3600);
 pub(crate) const NAME_RULE: &str =
     "1 to 100 letters, digits, spaces, dots, dashes and underscores, and no space at its ends";
 
-/// An entry's fields, in the order in which people are told them.
-const FIELDS: [&str; 11] = [
-    "name",
-    "schedule",
-    "task",
-    "enabled",
-    "catch_up",
-    "grace",
-    "jitter",
-    "no_overlap",
-    "start",
-    "end",
-    "max_runs",
-];
-
 /// What becomes of due times that no tick has sent in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -134,7 +119,24 @@ pub struct Entry {
     pub(super) max_runs: Option<u32>,
 }
 
+/// An entry's fields, in the order in which people are told them.
+fn known_fields() -> impl Iterator<Item = &'static str> {
+    let first = ["name", "schedule", "task", "enabled"];
+    first.into_iter().chain(Entry::SETTINGS.iter().copied())
+}
+
 impl Entry {
+    /// The fields of its JSON that say how due times are kept: each may be left out for its default.
+    pub const SETTINGS: &[&str] = &[
+        "catch_up",
+        "grace",
+        "jitter",
+        "no_overlap",
+        "start",
+        "end",
+        "max_runs",
+    ];
+
     /// An entry with every other setting at its default. Its name is part of the ids of what it sends: renaming
     /// it makes it a new one.
     pub fn new<Out>(
@@ -462,10 +464,15 @@ impl TryFrom<Value> for Entry {
             .read(&mut fields)
             .map_err(|error| refused(error.to_string(), error.parameter().unwrap_or("entry")))?;
         if let Some(field) = fields.rest().keys().next() {
-            let near = nearest(field, FIELDS.into_iter());
+            let near = nearest(field, known_fields());
             let field = shortened(field, QUOTED);
             let hint = near.map_or_else(
-                || format!("there are {}", FIELDS.join(", ")),
+                || {
+                    format!(
+                        "there are {}",
+                        known_fields().collect::<Vec<_>>().join(", ")
+                    )
+                },
                 |near| format!("did you mean `{near}`?"),
             );
             let what = format!("{of} has a field `{field}`, which an entry doesn't have; {hint}");

@@ -118,16 +118,7 @@ impl Batch<'_> {
             Ok(_) => return Ok(Disposition::Returned),
         };
         reached(Branch::NotRegistered);
-        let failure = self.failure(job, "NotRegistered", error);
-        match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => {
-                self.after(&job.message, Ending::Failure(failure.clone()))
-                    .await?;
-                let runs = self.runs_so_far(job).await?;
-                self.dead_job(job, &failure, runs).await
-            }
-            standing => self.refused(job, standing).await,
-        }
+        self.dead_unstarted(job, "NotRegistered", error).await
     }
 
     async fn expired(&self, job: &Job<'_>) -> Result<Disposition> {

@@ -56,7 +56,6 @@ use crate::failure::TaskError;
 use crate::message::{Member, Message};
 use crate::options::Options;
 use crate::ports::{Delivery, QueueName, Receipt};
-use crate::record::State;
 use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
@@ -72,7 +71,7 @@ use claim::Claim;
 use coalesce::{Hides, Outbox, Pending, Writes};
 use company::{Company, Seat};
 use decide::Verdict;
-use follow::{Ending, Up};
+use follow::Up;
 pub(crate) use map::BUILT_IN;
 #[cfg(feature = "sim")]
 pub(crate) use reroute::DEAD;
@@ -81,7 +80,6 @@ pub(crate) use reroute::DEAD;
     expect(unreachable_pub, reason = "public where there is a simulation")
 )]
 pub use rules::Rule;
-use standing::Standing;
 
 /// What is kept back of the invocation's time, to record what became of a task that was stopped.
 const MARGIN: Duration = Duration::from_millis(1500);
@@ -332,7 +330,10 @@ impl<'a> Batch<'a> {
         }
         match attempted {
             // It could be read but not be written again with what a retry or a detour adds.
-            Err(error) if error.kind() == ErrorKind::TooLarge => self.too_large(&job, &error).await,
+            Err(error) if error.kind() == ErrorKind::TooLarge => {
+                self.dead_unstarted(&job, "TooLarge", error.to_string())
+                    .await
+            }
             Err(error)
                 if error.is_retryable()
                     && outage::outlasts_receives(delivery)
@@ -341,20 +342,6 @@ impl<'a> Batch<'a> {
                 self.send_anew(&job, error).await
             }
             result => result,
-        }
-    }
-
-    /// The record says so, and the message is kept as a dead letter.
-    async fn too_large(&self, job: &Job<'_>, error: &Error) -> Result<Disposition> {
-        let failure = self.failure(job, "TooLarge", error.to_string());
-        match self.record_unstarted(job, State::Failure, &failure).await? {
-            Standing::Mine => {
-                self.after(&job.message, Ending::Failure(failure.clone()))
-                    .await?;
-                let runs = self.runs_so_far(job).await?;
-                self.dead_job(job, &failure, runs).await
-            }
-            standing => self.refused(job, standing).await,
         }
     }
 

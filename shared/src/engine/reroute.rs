@@ -16,7 +16,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::follow::Ending;
-use super::standing::{kept_message, tree};
+use super::standing::{Standing, kept_message, tree};
 use super::{Batch, Branch, Job, Rule, reached};
 
 /// Failures whose message goes to the dead-letter queue.
@@ -86,6 +86,25 @@ impl Batch<'_> {
         self.dead_letter(job.delivery, body, letter).await
     }
 
+    /// A message whose task can't be run: its record says why, and it is kept as a dead letter.
+    pub(super) async fn dead_unstarted(
+        &self,
+        job: &Job<'_>,
+        kind: &str,
+        error: String,
+    ) -> Result<Disposition> {
+        let failure = self.failure(job, kind, error);
+        match self.record_unstarted(job, State::Failure, &failure).await? {
+            Standing::Mine => {
+                self.after(&job.message, Ending::Failure(failure.clone()))
+                    .await?;
+                let runs = self.runs_so_far(job).await?;
+                self.dead_job(job, &failure, runs).await
+            }
+            standing => self.refused(job, standing).await,
+        }
+    }
+
     /// To the dead-letter queue, with the reason as attributes; then the message is done. Where there
     /// is no such queue it is handed back, and the broker's own redrive has it in the end.
     async fn dead_letter(
@@ -122,7 +141,7 @@ impl Batch<'_> {
     }
 
     /// How often the body ran before its task was given up, as its record knows.
-    pub(super) async fn runs_so_far(&self, job: &Job<'_>) -> Result<u32> {
+    async fn runs_so_far(&self, job: &Job<'_>) -> Result<u32> {
         let key = Key::Result(job.message.id.clone());
         let item = self.worker.app().ports().store.get(&key).await?;
         Ok(item.as_ref().map_or(0, runs))

@@ -1,13 +1,13 @@
 //! Beat's entries over HTTP: listed, written, paused, run, removed, and what was and will be due.
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::Response;
 use serde_json::{Value, json};
 
-use super::call;
+use super::call::{self, Parameters};
 use super::problem::{Problem, Sort};
 use super::send::{unreadable_path, whole};
 use crate::app::App;
@@ -19,7 +19,6 @@ pub(super) const MOST: usize = 100;
 pub(super) const DEFAULT: usize = 10;
 
 type Name = Result<Path<String>, PathRejection>;
-type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 
 /// `GET /beat`.
 pub(super) async fn list(State(app): State<App>) -> Result<Response, Problem> {
@@ -98,13 +97,9 @@ pub(super) async fn next(
     name: Name,
     query: Parameters,
 ) -> Result<Response, Problem> {
-    let Path(name) = name.map_err(unreadable_path)?;
-    let count = count(query)?;
-    let next = Entries::of(&app)
-        .next(&name, count)
-        .await
-        .map_err(problem)?;
-    super::json(StatusCode::OK, &json!({"next": next}))
+    let (name, count) = counted(name, query)?;
+    let next = Entries::of(&app).next(&name, count).await;
+    super::json(StatusCode::OK, &json!({"next": next.map_err(problem)?}))
 }
 
 /// `GET /beat/{entry}/history?n=COUNT`.
@@ -113,8 +108,7 @@ pub(super) async fn history(
     name: Name,
     query: Parameters,
 ) -> Result<Response, Problem> {
-    let Path(name) = name.map_err(unreadable_path)?;
-    let count = count(query)?;
+    let (name, count) = counted(name, query)?;
     let past = Entries::of(&app).history(&name, count).await;
     super::json(StatusCode::OK, &json!({"history": past.map_err(problem)?}))
 }
@@ -140,20 +134,12 @@ fn entry(name: String, body: &[u8]) -> Result<Entry, Problem> {
     Ok(Entry::try_from(Value::Object(map))?)
 }
 
-fn count(query: Parameters) -> Result<usize, Problem> {
-    let Query(query) =
-        query.map_err(|_| Problem::new(Sort::BadRequest, "the query string can't be read"))?;
-    call::only_known(query.iter().map(|(name, _)| name), &["n"], "parameter")?;
-    let Some((_, text)) = query.last() else {
-        return Ok(DEFAULT);
-    };
-    let parsed = text.parse().ok();
-    parsed
-        .filter(|count| (1..=MOST).contains(count))
-        .ok_or_else(|| {
-            let what = format!("`n` must be a whole number from 1 to {MOST}");
-            Problem::invalid("n", what).with("limit", MOST)
-        })
+/// An entry, and how many of its due times are asked for.
+fn counted(name: Name, query: Parameters) -> Result<(String, usize), Problem> {
+    let Path(name) = name.map_err(unreadable_path)?;
+    let count = call::parameter(query, "n")?;
+    let count = count.map_or(Ok(DEFAULT), |text| call::up_to(MOST, "n", &text))?;
+    Ok((name, count))
 }
 
 /// There is no such entry; a table that isn't there is another matter.

@@ -4,6 +4,8 @@
 //! Both ways in use it: the HTTP API, and the direct invocation of the producer. Nothing is sent that
 //! the worker would only refuse.
 
+use axum::extract::Query;
+use axum::extract::rejection::QueryRejection;
 use serde_json::{Map, Value};
 
 use super::problem::{Problem, Sort};
@@ -39,6 +41,38 @@ pub(crate) fn find<'a>(app: &'a App, name: &str) -> Result<&'a TaskDef, Problem>
             None => problem,
         }
     })
+}
+
+/// A query string, which may be none.
+pub(crate) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
+
+/// The parameters, in their order.
+pub(crate) fn parameters(query: Parameters) -> Result<Vec<(String, String)>, Problem> {
+    match query {
+        Ok(Query(query)) => Ok(query),
+        Err(_) => Err(Problem::new(
+            Sort::BadRequest,
+            "the query string can't be read",
+        )),
+    }
+}
+
+/// The value of the only parameter there is, if it is given; of several the last.
+pub(crate) fn parameter(query: Parameters, name: &str) -> Result<Option<String>, Problem> {
+    let mut query = parameters(query)?;
+    only_known(query.iter().map(|(given, _)| given), &[name], "parameter")?;
+    Ok(query.pop().map(|(_, value)| value))
+}
+
+/// The value of a parameter that says how many, from 1 to `most`.
+pub(crate) fn up_to(most: usize, name: &str, text: &str) -> Result<usize, Problem> {
+    let count = text.parse().ok();
+    count
+        .filter(|count| (1..=most).contains(count))
+        .ok_or_else(|| {
+            let what = format!("`{name}` must be a whole number from 1 to {most}");
+            Problem::invalid(name, what).with("limit", most)
+        })
 }
 
 /// Refuses what isn't one of `known`, naming the one that may be meant.

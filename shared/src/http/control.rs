@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::call;
+use super::call::{self, Parameters};
 use super::problem::{Problem, Sort};
 use super::send::{unreadable_path, whole};
 use crate::app::App;
@@ -30,15 +30,12 @@ type TaskId = Result<Path<String>, PathRejection>;
 pub(super) async fn task(
     State(app): State<App>,
     id: TaskId,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
+    query: Parameters,
 ) -> Result<Response, Problem> {
     let id = checked(id)?;
-    let Query(query) =
-        query.map_err(|_| Problem::new(Sort::BadRequest, "the query string can't be read"))?;
-    call::only_known(query.iter().map(|(name, _)| name), &["wait"], "parameter")?;
-    let record = match query.last() {
+    let record = match call::parameter(query, "wait")? {
         None => app.record(&id).await?,
-        Some((_, seconds)) => app.wait(&id, wait(seconds)?).await?,
+        Some(seconds) => app.wait(&id, wait(&seconds)?).await?,
     };
     super::json(StatusCode::OK, &app.whole(record).await?)
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::{BytesRejection, PathRejection};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
-use super::call;
+use super::call::{self, Parameters};
 use super::problem::{Problem, Sort};
 use super::send::{unreadable_path, whole};
 use crate::app::App;
@@ -22,17 +22,12 @@ pub(super) const DEFAULT: usize = 100;
 type LetterId = Result<Path<String>, PathRejection>;
 
 /// `GET /dead-letters`: without the bodies, which may have a mebibyte each.
-pub(super) async fn list(
-    State(app): State<App>,
-    query: Result<Query<Vec<(String, String)>>, QueryRejection>,
-) -> Result<Response, Problem> {
-    let Query(query) =
-        query.map_err(|_| Problem::new(Sort::BadRequest, "the query string can't be read"))?;
+pub(super) async fn list(State(app): State<App>, query: Parameters) -> Result<Response, Problem> {
     let (mut selection, mut limit) = (Selection::all(), DEFAULT);
-    for (name, value) in query {
+    for (name, value) in call::parameters(query)? {
         match name.as_str() {
             "id" => selection = selection.id(value),
-            "limit" => limit = number(&value)?,
+            "limit" => limit = call::up_to(MOST, &name, &value)?,
             "older_than" => selection = selection.older_than(seconds(&value)?),
             "reason" => selection = selection.reason(value),
             "task" => selection = selection.task(value),
@@ -137,16 +132,6 @@ fn edit(app: &App, body: &[u8]) -> Result<Edit, Problem> {
 
 fn take(body: &mut Map<String, Value>, name: &str) -> Option<Value> {
     body.remove(name).filter(|value| !value.is_null())
-}
-
-fn number(text: &str) -> Result<usize, Problem> {
-    let parsed = text.parse().ok();
-    parsed
-        .filter(|limit| (1..=MOST).contains(limit))
-        .ok_or_else(|| {
-            let what = format!("`limit` must be a whole number from 1 to {MOST}");
-            Problem::invalid("limit", what).with("limit", MOST)
-        })
 }
 
 fn seconds(text: &str) -> Result<Duration, Problem> {

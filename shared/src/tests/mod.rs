@@ -3,5 +3,6 @@
 
 mod canvas;
 pub(crate) mod documented;
+pub(crate) mod faulty;
 mod hostile;
 mod properties;

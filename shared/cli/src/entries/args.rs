@@ -2,6 +2,7 @@
 
 use std::io::Read;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use sedano::Timestamp;
 use sedano::beat::{Entry, Schedule};
@@ -90,21 +91,10 @@ pub(crate) struct EditEntryArgs {
     /// Due again: takes back --disabled.
     #[arg(long, conflicts_with = "disabled")]
     pub(crate) enabled: bool,
-    /// Takes a setting back to its default: catch_up, grace, jitter, no_overlap, start, end, max_runs; may be
-    /// repeated.
-    #[arg(long, value_name = "SETTING", value_parser = SETTINGS)]
+    /// Takes a setting back to its default; may be repeated.
+    #[arg(long, value_name = "SETTING", value_parser = PossibleValuesParser::new(Entry::SETTINGS))]
     pub(crate) unset: Vec<String>,
 }
-
-const SETTINGS: [&str; 7] = [
-    "catch_up",
-    "grace",
-    "jitter",
-    "no_overlap",
-    "start",
-    "end",
-    "max_runs",
-];
 
 /// The schedule and everything else that is said by a flag.
 #[derive(Debug, Default, Args)]

@@ -2,79 +2,34 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use async_trait::async_trait;
-
 use super::*;
 use crate::error::ErrorKind;
-use crate::ports::{Clock, Outcome, Page, Ports, Store};
+use crate::ports::Ports;
+use crate::tests::faulty::{Call, Fault, faulty};
 
-/// A store of which one write goes wrong.
-struct Faulty {
-    store: Arc<dyn Store>,
-    /// How many writes go well before it.
-    left: AtomicU32,
-    /// It is done, and nobody hears of it; or it isn't.
-    done: bool,
-    /// So are those after it.
-    dead: bool,
-    /// How long an answer takes to a question that many items answer.
-    slow: Duration,
-    clock: Arc<dyn Clock>,
-}
-
-#[async_trait]
-impl Store for Faulty {
-    async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        self.store.get(key).await
-    }
-
-    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
-        self.store.get_many(keys).await
-    }
-
-    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
-        let page = self.store.query(pk, after, limit).await;
-        self.clock.sleep(self.slow).await;
-        page
-    }
-
-    async fn write(&self, write: Write) -> Result<Outcome> {
-        let left = self.left.load(Ordering::Relaxed);
-        if left > 0 {
-            self.left.store(left - 1, Ordering::Relaxed);
-            return self.store.write(write).await;
-        }
-        if self.done {
-            self.store.write(write).await?;
-        }
-        if !self.dead {
-            self.left.store(u32::MAX, Ordering::Relaxed);
-        }
-        Err(Error::new(ErrorKind::Unavailable, "no answer"))
-    }
-
-    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
-        let mut outcomes = Vec::new();
-        for write in writes {
-            outcomes.push(self.write(write).await);
-        }
-        outcomes
-    }
+fn app(ports: Ports) -> App {
+    App::new(ports, Config::memory()).tasks(tasks![note])
 }
 
 impl World {
-    /// The same application, over a store that fails after so many writes.
-    fn failing(&self, after: u32, done: bool, dead: bool) -> App {
-        let ports = self.app().ports().clone();
-        let store = Arc::new(Faulty {
-            store: ports.store.clone(),
-            left: AtomicU32::new(after),
-            done,
-            dead,
-            slow: Duration::ZERO,
-            clock: ports.clock.clone(),
-        });
-        App::new(Ports { store, ..ports }, Config::memory()).tasks(tasks![note])
+    /// The same application, over a store of which a write goes wrong after so many.
+    fn failing(&self, after: u32, fault: Fault) -> App {
+        let writes = AtomicU32::new(0);
+        let failing = move |call: Call<'_>| match call {
+            Call::Write if writes.fetch_add(1, Ordering::Relaxed) == after => fault,
+            _ => Fault::None,
+        };
+        app(faulty(self.app().ports(), failing))
+    }
+
+    /// The same, of whoever dies after so many writes.
+    fn dying(&self, after: u32) -> App {
+        let writes = AtomicU32::new(0);
+        let dying = move |call: Call<'_>| match call {
+            Call::Write if writes.fetch_add(1, Ordering::Relaxed) >= after => Fault::Throttled,
+            _ => Fault::None,
+        };
+        app(faulty(self.app().ports(), dying))
     }
 }
 
@@ -86,7 +41,7 @@ async fn a_change_that_broke_off_is_gone_on_with_by_the_next_tick() {
         world.entries().add(noting("a", seconds(20))).await.unwrap();
         Beat::new().tick(world.app()).await.unwrap();
         world.pass(25).await;
-        let app = world.failing(writes, false, true);
+        let app = world.dying(writes);
         let other = Entry::new("a", seconds(20), note::s("b".to_owned()));
         Entries::of(&app).edit(other).await.unwrap_err();
         world.pass(pass).await;
@@ -117,7 +72,7 @@ async fn a_removal_that_broke_off_is_gone_on_with_by_the_next_tick() {
         world.entries().add(noting("a", seconds(20))).await.unwrap();
         Beat::new().tick(world.app()).await.unwrap();
         world.pass(25).await;
-        let app = world.failing(writes, false, true);
+        let app = world.dying(writes);
         Entries::of(&app).remove("a").await.unwrap_err();
         let error = world.entries().get("a").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -133,35 +88,36 @@ async fn a_removal_that_broke_off_is_gone_on_with_by_the_next_tick() {
 #[tokio::test(start_paused = true)]
 async fn each_write_of_a_tick_may_fail_or_be_lost() {
     // The first two add the entries: due from when they are there.
-    for (writes, done) in (2..10).flat_map(|writes| [(writes, true), (writes, false)]) {
+    let faults = [Fault::AnswerLost, Fault::Throttled];
+    for (writes, fault) in (2..10).flat_map(|writes| faults.map(|fault| (writes, fault))) {
         let world = World::new();
         let beat = Beat::new()
             .with(noting("a", seconds(20)).max_runs(7))
             .with(noting("b", seconds(20)).catch_up(CatchUp::All));
-        let app = world.failing(writes, done, false);
+        let app = world.failing(writes, fault);
         let mut failed = 0;
         for _ in 0..4 {
             failed += u32::from(beat.tick(&app).await.is_err());
             world.pass(30).await;
         }
-        assert!(failed <= 1, "{writes}, {done}");
+        assert!(failed <= 1, "{writes}, {fault:?}");
         assert_eq!(
             world.ran("a").len(),
             6,
-            "{writes}, {done}: {:?}",
+            "{writes}, {fault:?}: {:?}",
             world.ran("a")
         );
         assert_eq!(
             world.ran("b").len(),
             6,
-            "{writes}, {done}: {:?}",
+            "{writes}, {fault:?}: {:?}",
             world.ran("b")
         );
         world.minutes(&beat, 2).await;
         assert_eq!(
             world.ran("a").len(),
             7,
-            "{writes}, {done}: {:?}",
+            "{writes}, {fault:?}: {:?}",
             world.ran("a")
         );
     }
@@ -192,16 +148,10 @@ async fn an_entry_that_cannot_be_sent_holds_its_own_place_only() {
 async fn a_tick_that_read_what_was_before_an_edit_sends_what_is_revoked() {
     let world = World::new();
     world.entries().add(noting("a", seconds(20))).await.unwrap();
-    let ports = world.app().ports().clone();
-    let store = Arc::new(Faulty {
-        store: ports.store.clone(),
-        left: AtomicU32::new(u32::MAX),
-        done: true,
-        dead: false,
-        slow: Duration::from_secs(10),
-        clock: ports.clock.clone(),
-    });
-    let app = App::new(Ports { store, ..ports }, Config::memory()).tasks(tasks![note]);
+    let app = app(faulty(world.app().ports(), |call| match call {
+        Call::Query => Fault::Slow(10),
+        _ => Fault::None,
+    }));
     let beat = Beat::new();
     let edit = async {
         world.wait(5).await;

@@ -3,96 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
-use async_trait::async_trait;
-
 use super::*;
-use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Clock, Key, Outcome, Page, Ports, Store, Write};
+use crate::tests::faulty::{Call, Fault, faulty};
 
-/// What goes wrong with a call of the store.
-#[derive(Clone, Copy)]
-enum Fault {
-    /// Nothing.
-    None,
-    /// It isn't done.
-    Throttled,
-    /// It is done, and nobody hears of it.
-    AnswerLost,
-    /// It is done, and tried again by whoever lost the answer.
-    DoneTwice,
-    /// It takes so many seconds.
-    Slow(u64),
-}
-
-/// A store whose next writes go wrong as told.
-struct Faulty {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    faults: Mutex<VecDeque<Fault>>,
-}
-
-impl Faulty {
-    fn next(&self) -> Fault {
-        self.faults
-            .lock()
-            .unwrap()
-            .pop_front()
-            .unwrap_or(Fault::None)
-    }
-}
-
-#[async_trait]
-impl Store for Faulty {
-    async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        self.store.get(key).await
-    }
-
-    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
-        self.store.get_many(keys).await
-    }
-
-    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
-        self.store.query(pk, after, limit).await
-    }
-
-    async fn write(&self, write: Write) -> Result<Outcome> {
-        let lost = || Error::new(ErrorKind::Unavailable, "no answer");
-        match self.next() {
-            Fault::None => self.store.write(write).await,
-            Fault::Throttled => Err(Error::new(ErrorKind::Throttled, "slow down")),
-            Fault::AnswerLost => self.store.write(write).await.and(Err(lost())),
-            Fault::Slow(seconds) => {
-                self.clock.sleep(Duration::from_secs(seconds)).await;
-                self.store.write(write).await
-            }
-            Fault::DoneTwice => {
-                self.store.write(write.clone()).await?;
-                self.store.write(write).await
-            }
-        }
-    }
-
-    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
-        let mut outcomes = Vec::new();
-        for write in writes {
-            outcomes.push(self.write(write).await);
-        }
-        outcomes
-    }
-}
-
+/// A world in which the next writes go wrong as told.
 fn world(faults: &[Fault]) -> World {
     let mut world = World::new();
-    let ports = world.app().ports().clone();
-    let faulty = Faulty {
-        store: ports.store.clone(),
-        clock: ports.clock.clone(),
-        faults: Mutex::new(faults.to_vec().into()),
-    };
-    let ports = Ports {
-        store: Arc::new(faulty),
-        ..ports
-    };
+    let faults = Mutex::new(VecDeque::from(faults.to_vec()));
+    let ports = faulty(world.app().ports(), move |call| match call {
+        Call::Write => faults.lock().unwrap().pop_front().unwrap_or(Fault::None),
+        _ => Fault::None,
+    });
     let app = App::new(ports, Config::memory());
     world.worker = Worker::new(app)
         .tasks(tasks![add, flaky, slow])

@@ -1,73 +1,18 @@
 //! Services that are away for longer than SQS has patience.
 
-use async_trait::async_trait;
-
 use super::*;
-use crate::error::{Error, ErrorKind, Result};
-use crate::ports::{Clock, Key, Outcome, Page, Ports, Store, Write};
-
-/// A store that refuses everything until then.
-struct Throttled {
-    store: Arc<dyn Store>,
-    clock: Arc<dyn Clock>,
-    until: Timestamp,
-}
-
-impl Throttled {
-    fn check(&self) -> Result<()> {
-        if self.clock.now() < self.until {
-            return Err(Error::new(ErrorKind::Throttled, "slow down"));
-        }
-        Ok(())
-    }
-}
-
-#[async_trait]
-impl Store for Throttled {
-    async fn get(&self, key: &Key) -> Result<Option<Item>> {
-        self.check()?;
-        self.store.get(key).await
-    }
-
-    async fn get_many(&self, keys: &[Key]) -> Result<Vec<Option<Item>>> {
-        self.check()?;
-        self.store.get_many(keys).await
-    }
-
-    async fn query(&self, pk: &str, after: Option<&str>, limit: u32) -> Result<Page> {
-        self.check()?;
-        self.store.query(pk, after, limit).await
-    }
-
-    async fn write(&self, write: Write) -> Result<Outcome> {
-        self.check()?;
-        self.store.write(write).await
-    }
-
-    async fn write_many(&self, writes: Vec<Write>) -> Vec<Result<Outcome>> {
-        if self.check().is_err() {
-            return writes
-                .iter()
-                .map(|_| self.check().and(Ok(Outcome::Refused(None))))
-                .collect();
-        }
-        self.store.write_many(writes).await
-    }
-}
+use crate::ports::Ports;
+use crate::tests::faulty::{Fault, faulty};
 
 /// A world whose store is away for so long.
 fn world(config: Config, seconds: u64) -> World {
     let mut world = World::with(config.clone());
-    let ports = world.app().ports().clone();
-    let throttled = Throttled {
-        store: ports.store.clone(),
-        clock: ports.clock.clone(),
-        until: ports.clock.now() + Duration::from_secs(seconds),
-    };
-    let ports = Ports {
-        store: Arc::new(throttled),
-        ..ports
-    };
+    let clock = world.app().ports().clock.clone();
+    let until = clock.now() + Duration::from_secs(seconds);
+    let ports = faulty(world.app().ports(), move |_| match clock.now() < until {
+        true => Fault::Throttled,
+        false => Fault::None,
+    });
     world.worker = Worker::new(App::new(ports, config))
         .tasks(tasks![add, add_quietly, add_again, flaky, answer])
         .state(world.runs.clone());

@@ -34,16 +34,17 @@ async fn send(ports: &Ports, delay: Duration) {
         .unwrap();
 }
 
+async fn receive(ports: &Ports, max: usize, wait: Duration) -> Vec<Delivery> {
+    let received = ports.queue.receive(&default(), max, wait).await;
+    received.unwrap()
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_waiting_receive_wakes_when_a_message_becomes_visible_and_not_before() {
     let (_, ports) = memory();
     let start = ports.clock.now();
     send(&ports, Duration::from_millis(6_500)).await;
-    let got = ports
-        .queue
-        .receive(&default(), 10, SECOND * 20)
-        .await
-        .unwrap();
+    let got = receive(&ports, 10, SECOND * 20).await;
     assert_eq!(got.len(), 1);
     assert_eq!(ports.clock.now().since(start), SECOND * 7);
 }
@@ -66,14 +67,7 @@ async fn a_waiting_receive_wakes_on_a_send() {
 async fn a_receive_of_an_empty_queue_waits_as_long_as_asked() {
     let (_, ports) = memory();
     let start = ports.clock.now();
-    assert!(
-        ports
-            .queue
-            .receive(&default(), 1, SECOND * 5)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(receive(&ports, 1, SECOND * 5).await.is_empty());
     assert_eq!(ports.clock.now().since(start), SECOND * 5);
 }
 
@@ -82,33 +76,15 @@ async fn the_visibility_timeout_is_90_seconds_and_the_eleventh_receive_gives_up(
     let (memory, ports) = memory();
     send(&ports, Duration::ZERO).await;
     for round in 1..=10 {
-        let got = ports
-            .queue
-            .receive(&default(), 1, Duration::ZERO)
-            .await
-            .unwrap();
+        let got = receive(&ports, 1, Duration::ZERO).await;
         assert_eq!(got[0].receive_count, round);
         ports.clock.sleep(SECOND * 89).await;
-        assert!(
-            ports
-                .queue
-                .receive(&default(), 1, Duration::ZERO)
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert!(receive(&ports, 1, Duration::ZERO).await.is_empty());
         ports.clock.sleep(SECOND).await;
     }
     let undelivered = QueueName::new(QueueName::UNDELIVERED);
     assert!(memory.queue().messages(&undelivered).is_empty());
-    assert!(
-        ports
-            .queue
-            .receive(&default(), 1, Duration::ZERO)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(receive(&ports, 1, Duration::ZERO).await.is_empty());
     let given_up = ports.queue.receive(&undelivered, 1, Duration::ZERO).await;
     let given_up = given_up.unwrap().remove(0);
     assert_eq!(
@@ -132,25 +108,14 @@ async fn a_message_is_forgotten_after_its_retention() {
         ports.queue.depth(&default()).await.unwrap(),
         Depth::default()
     );
-    assert!(
-        ports
-            .queue
-            .receive(&default(), 1, Duration::ZERO)
-            .await
-            .unwrap()
-            .is_empty()
-    );
+    assert!(receive(&ports, 1, Duration::ZERO).await.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_hidden_for_12_hours_in_all() {
     let (_, ports) = memory();
     send(&ports, Duration::ZERO).await;
-    let got = ports
-        .queue
-        .receive(&default(), 1, Duration::ZERO)
-        .await
-        .unwrap();
+    let got = receive(&ports, 1, Duration::ZERO).await;
     ports.clock.sleep(SECOND).await;
     let hide = |duration| {
         ports

@@ -129,22 +129,15 @@ async fn what_stands_for_a_task_is_looked_after() {
 #[tokio::test(start_paused = true)]
 async fn an_empty_group_whose_worker_died_is_completed() {
     for calls in 0..8 {
-        let (mut world, told) = world();
+        let (world, told) = world();
         Beat::new().tick(world.app()).await.unwrap();
         let id = world
             .send_body("default", json!({ "group": [] }).to_string())
             .await;
         let deliveries = world.receive("default").await;
         let mortal = Worker::new(Mortal::app(&world, calls)).state(told);
-        let alive = std::mem::replace(&mut world.worker, mortal);
         let invocation = world.invocation();
-        let clock = world.memory.ports().clock;
-        tokio::select! {
-            biased;
-            _ = world.worker.handle(&deliveries, &invocation) => {}
-            () = clock.sleep(Duration::from_secs(1)) => {}
-        }
-        world.worker = alive;
+        survives(&world, mortal.handle(&deliveries, &invocation)).await;
         let has_begun = world.status(&id).await != State::Pending;
         world.lose_those(|_| true);
         world.live(2 * HOUR).await;
@@ -162,22 +155,15 @@ async fn an_empty_group_whose_worker_died_is_completed() {
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_dies_midway_is_made_up_for() {
     for calls in 0..6 {
-        let (mut world, told) = world();
+        let (world, told) = world();
         let chord = chord(numbers(25));
         Beat::new().tick(world.app()).await.unwrap();
         let id = world.send_body("default", chord.to_string()).await;
         let deliveries = world.receive("default").await;
         let mortal = Worker::new(Mortal::app(&world, calls));
         let mortal = mortal.tasks(tasks![add, xsum]).state(told);
-        let alive = std::mem::replace(&mut world.worker, mortal);
         let invocation = world.invocation();
-        let clock = world.memory.ports().clock;
-        tokio::select! {
-            biased;
-            _ = world.worker.handle(&deliveries, &invocation) => {}
-            () = clock.sleep(Duration::from_secs(1)) => {}
-        }
-        world.worker = alive;
+        survives(&world, mortal.handle(&deliveries, &invocation)).await;
         let has_begun = world.memory.store().items(Table::Results).len() == 1;
         world.acknowledge(&deliveries, &[Disposition::Done]).await;
         world.live(3 * HOUR).await;

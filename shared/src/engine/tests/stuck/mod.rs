@@ -4,7 +4,7 @@ mod looks;
 mod lost;
 
 use super::canvas::{call, replaced, world, xsum};
-use super::mortal::Mortal;
+use super::mortal::{Mortal, survives};
 use super::*;
 use crate::beat::Beat;
 use crate::group::member_id;
@@ -113,7 +113,7 @@ impl World {
     }
 
     /// The message of a look at a group that was opened lately.
-    async fn send_check(&self, group: &str) {
+    pub(super) async fn send_check(&self, group: &str) {
         let check = FanOut::check(group, watch::span(self.app().now()));
         self.send_body("default", check.encode().unwrap()).await;
     }
