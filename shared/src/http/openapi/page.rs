@@ -31,8 +31,8 @@ pub(super) fn operation(endpoint: Endpoint) -> Value {
             json!({
                 "operationId": "form",
                 "summary": "What a form of the page asks for",
-                "description": "For browsers: taken only with `Sec-Fetch-Site: same-origin` or `none`, or, where that is \
-                                missing, an `Origin` whose host is that of `Host`. Programs use /beat.",
+                "description": "For browsers: taken only with `Sec-Fetch-Site: same-origin` or `none`, or, without it, \
+                                with an `Origin` whose host is that of `Host`. Programs use /beat.",
                 "requestBody": {
                     "description": format!("At most {} bytes.", form::BYTES),
                     "required": true,

@@ -102,6 +102,12 @@ async fn what_is_refused_is_shown_with_what_was_typed() {
         ),
         (
             "evening",
+            wrong("schedule", json!(1)),
+            "schedule",
+            r#"expected an object such as {"every": 30}"#,
+        ),
+        (
+            "evening",
             wrong("task", unknown_task),
             "task",
             "did you mean `add`?",
