@@ -265,14 +265,14 @@ class Stack:
 
     def http(
         self, method: str, path: str, body: object = None,
-        keys: tuple[str, str] | None = ROOT_KEYS, token: str | None = None,
+        keys: tuple[str, str] | None = ROOT_KEYS, token: str | None = None, headers: dict[str, str] | None = None,
     ) -> Answer:
         """A request to the HTTP API, signed as IAM wants it, with a token instead, or with neither:
         status, JSON, content type. Text is sent as it is."""
         origin = urlsplit(self.outputs["ApiUrl"])
         data = body if isinstance(body, str) or body is None else json.dumps(body)
         request = AWSRequest(method, self.outputs["ApiUrl"].rstrip("/") + path, data=data,
-                             headers={"content-type": "application/json"})
+                             headers={"content-type": "application/json", **(headers or {})})
         if token:
             request.headers["authorization"] = f"Bearer {token}"
         elif keys:

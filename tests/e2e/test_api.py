@@ -90,6 +90,8 @@ def test_every_path_of_the_openapi_document_is_there(stack):
         status, answer, _ = stack.http(method.upper(), path, body if method == "post" else None)
         # What isn't found, or can't be moved, is the API's own word about a task of that name.
         told = status in (404, 409) and "no-such-task" in answer["detail"]
+        # A form is taken from the page alone.
+        told = told or ((path, method) == ("/", "post") and answer.get("type") == "urn:sedano:problem:foreign")
         assert status == 200 or told, (method, path, status, answer)
 
 
@@ -98,9 +100,20 @@ def test_other_paths_are_not_found_in_good_form(stack):
     assert (status, problem.get("status")) == (404, 404) and kind.startswith(PROBLEM), problem
 
 
-def test_there_is_a_page_at_the_root(stack):
-    status, _, _ = stack.http("GET", "/")
-    assert status == 200
+def test_there_is_a_page_at_the_root_and_its_forms_steer_entries(stack):
+    entry = {"schedule": {"every": 86400}, "task": {"task": "add", "args": [2, 3]}}
+    assert stack.http("PUT", "/beat/page-test", entry)[0] in (200, 201)
+    status, page, _ = stack.http("GET", "/")
+    assert status == 200 and "/?entry=page-test" in page["text"], page
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    for site, status, paused in (("cross-site", 403, False), ("same-origin", 303, True)):
+        headers = {**form, "sec-fetch-site": site}
+        answered, answer, _ = stack.http("POST", "/", "do=pause&entry=page-test", headers=headers)
+        assert answered == status, answer
+        assert stack.http("GET", "/beat/page-test")[1]["paused"] is paused
+    status, page, _ = stack.http("GET", "/?entry=page-test&done=paused")
+    assert status == 200 and "role=status>Paused" in page["text"], page
+    assert stack.http("DELETE", "/beat/page-test")[0] == 200
 
 
 @pytest.mark.parametrize(("method", "path"), [("POST", "/tasks/add"), ("GET", "/queues"), ("GET", "/")])

@@ -13,6 +13,8 @@ use super::send::{unreadable_path, whole};
 use crate::app::App;
 use crate::beat::{Entries, Entry};
 use crate::error::{Error, ErrorKind};
+use crate::failure::shortened;
+use crate::task::QUOTED;
 
 /// The most due times that one answer tells, and how many where nothing is said.
 pub(super) const MOST: usize = 100;
@@ -42,7 +44,7 @@ pub(super) async fn put(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(unreadable_path)?;
-    let entry = entry(name, &whole(body)?)?;
+    let entry = entry(name, &whole(body)?, "the body")?;
     let entries = Entries::of(&app);
     let only = |header: HeaderName| headers.get(header).is_some_and(|value| value == "*");
     if only(header::IF_NONE_MATCH) {
@@ -113,20 +115,24 @@ pub(super) async fn history(
     super::json(StatusCode::OK, &json!({"history": past.map_err(problem)?}))
 }
 
-/// The body as an entry of this name, which may stand in the body too.
-fn entry(name: String, body: &[u8]) -> Result<Entry, Problem> {
+/// A text as an entry of this name, which may stand in the text too; `what` ("the body") is what sentences call it.
+pub(super) fn entry(name: String, text: &[u8], what: &str) -> Result<Entry, Problem> {
     let json: Value =
-        serde_json::from_slice(body).map_err(|error| Problem::not_json(body, &error))?;
+        serde_json::from_slice(text).map_err(|error| Problem::not_json(what, text, &error))?;
     let Value::Object(mut map) = json else {
-        let what = r#"the body must be an entry such as {"schedule": {"every": 30}, "task": {"task": "ping"}}"#;
+        let what = format!(
+            r#"{what} must be an entry such as {{"schedule": {{"every": 30}}, "task": {{"task": "ping"}}}}"#
+        );
         return Err(Problem::new(Sort::Invalid, what));
     };
     match map.get("name") {
         None | Some(Value::Null) => {}
         Some(Value::String(same)) if *same == name => {}
         Some(_) => {
-            let what =
-                "`name` must be the one in the path, or be left out: an entry can't be renamed";
+            let asked = shortened(&name, QUOTED);
+            let what = format!(
+                "`name` must be `{asked}` as in the request, or be left out: an entry can't be renamed"
+            );
             return Err(Problem::invalid("name", what));
         }
     }
@@ -147,7 +153,8 @@ fn is_missing(error: &Error) -> bool {
     error.kind() == ErrorKind::NotFound && error.parameter() == Some(Entries::MISSING)
 }
 
-fn problem(error: Error) -> Problem {
+/// An error of an entry as what the API says of it.
+pub(super) fn problem(error: Error) -> Problem {
     if is_missing(&error) {
         return Problem::new(Sort::UnknownEntry, error.to_string());
     }

@@ -77,7 +77,8 @@ fn due(body: &[u8], now: Timestamp) -> Result<Timestamp, Problem> {
         r#"say when: {"eta": "2026-03-01T12:00:00Z"}, or {"countdown": 3600} in seconds from now"#;
     let body: Value = match body.iter().all(u8::is_ascii_whitespace) {
         true => Value::Null,
-        false => serde_json::from_slice(body).map_err(|error| Problem::not_json(body, &error))?,
+        false => serde_json::from_slice(body)
+            .map_err(|error| Problem::not_json("the body", body, &error))?,
     };
     let Value::Object(body) = body else {
         return Err(Problem::new(Sort::Invalid, WANTED));

@@ -97,7 +97,8 @@ fn edit(app: &App, body: &[u8]) -> Result<Edit, Problem> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(Edit::default());
     }
-    let body = serde_json::from_slice(body).map_err(|error| Problem::not_json(body, &error))?;
+    let body = serde_json::from_slice(body)
+        .map_err(|error| Problem::not_json("the body", body, &error))?;
     let Value::Object(mut body) = body else {
         let what = r#"the body must be an object such as {"args": [2, 3]}"#;
         return Err(Problem::new(Sort::Invalid, what));

@@ -20,7 +20,8 @@
 //! | `GET /beat/{name}/history?n=…` | its last ones, and what became of them |
 //! | `GET /queues` | about how many messages each queue holds |
 //! | `GET /openapi.json` | this, as an OpenAPI 3.1 document with the registered tasks |
-//! | `GET /?id=ID` | a page for people |
+//! | `GET /?id=ID`, `GET /?entry=NAME` | a page for people; a task's record on it, an entry's own page |
+//! | `POST /` | what a form of that page asks for: 303 to the page, or the page saying what is wrong |
 //!
 //! Errors are RFC 9457 problem details (`application/problem+json`). Who may call is decided in front
 //! of the router: by API Gateway's authorizer when deployed, by the loopback address locally.
@@ -105,11 +106,12 @@ enum Endpoint {
     History,
     OpenApi,
     Page,
+    Form,
     Style,
 }
 
 impl Endpoint {
-    const ALL: [Endpoint; 21] = [
+    const ALL: [Endpoint; 22] = [
         Endpoint::Send,
         Endpoint::Task,
         Endpoint::Revoke,
@@ -130,6 +132,7 @@ impl Endpoint {
         Endpoint::History,
         Endpoint::OpenApi,
         Endpoint::Page,
+        Endpoint::Form,
         Endpoint::Style,
     ];
 
@@ -141,7 +144,8 @@ impl Endpoint {
             | Endpoint::Redrive
             | Endpoint::PauseEntry
             | Endpoint::ResumeEntry
-            | Endpoint::RunEntry => Method::POST,
+            | Endpoint::RunEntry
+            | Endpoint::Form => Method::POST,
             Endpoint::PutEntry => Method::PUT,
             Endpoint::Discard | Endpoint::RemoveEntry => Method::DELETE,
             _ => Method::GET,
@@ -166,7 +170,7 @@ impl Endpoint {
             Endpoint::NextDue => "/beat/{entry}/next",
             Endpoint::History => "/beat/{entry}/history",
             Endpoint::OpenApi => "/openapi.json",
-            Endpoint::Page => "/",
+            Endpoint::Page | Endpoint::Form => "/",
             Endpoint::Style => "/console.css",
         }
     }
@@ -193,6 +197,7 @@ impl Endpoint {
             Endpoint::History => get(beat::history),
             Endpoint::OpenApi => get(openapi::serve),
             Endpoint::Page => get(page::page),
+            Endpoint::Form => post(page::form::act).layer(DefaultBodyLimit::max(page::form::BYTES)),
             Endpoint::Style => get(page::style),
         }
     }

@@ -20,6 +20,7 @@ use crate::limits::MESSAGE_BYTES;
 pub(crate) enum Sort {
     BadRequest,
     NotJson,
+    Foreign,
     UnknownTask,
     UnknownDeadLetter,
     UnknownEntry,
@@ -37,9 +38,10 @@ pub(crate) enum Sort {
 
 impl Sort {
     /// Every one, for the OpenAPI document.
-    pub(crate) const ALL: [Sort; 15] = [
+    pub(crate) const ALL: [Sort; 16] = [
         Sort::BadRequest,
         Sort::NotJson,
+        Sort::Foreign,
         Sort::UnknownTask,
         Sort::UnknownDeadLetter,
         Sort::UnknownEntry,
@@ -59,6 +61,7 @@ impl Sort {
         match self {
             Sort::BadRequest => (400, "bad-request", "The request can't be read"),
             Sort::NotJson => (400, "not-json", "The body is no JSON"),
+            Sort::Foreign => (403, "foreign", "The form comes from elsewhere"),
             Sort::UnknownTask => (404, "unknown-task", "No such task"),
             Sort::UnknownDeadLetter => (404, "unknown-dead-letter", "No such dead letter"),
             Sort::UnknownEntry => (404, "unknown-entry", "No such entry"),
@@ -129,9 +132,9 @@ impl Problem {
         Self::new(Sort::Invalid, detail).with("parameter", parameter)
     }
 
-    /// A body that isn't JSON: where, and why.
-    pub(crate) fn not_json(body: &[u8], error: &serde_json::Error) -> Self {
-        Self::new(Sort::NotJson, json::unreadable("the body", body, error))
+    /// Text that isn't JSON: where, and why, in a sentence about `what` ("the body").
+    pub(crate) fn not_json(what: &str, text: &[u8], error: &serde_json::Error) -> Self {
+        Self::new(Sort::NotJson, json::unreadable(what, text, error))
             .with("line", error.line())
             .with("column", error.column())
     }
@@ -150,6 +153,21 @@ impl Problem {
     pub(crate) fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.more.insert(name.to_owned(), value.into());
         self
+    }
+
+    /// Its sort.
+    pub(crate) fn sort(&self) -> Sort {
+        self.sort
+    }
+
+    /// What is wrong, in a sentence.
+    pub(crate) fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    /// The parameter, option or field to blame, where one is.
+    pub(crate) fn parameter(&self) -> Option<&str> {
+        self.more.get("parameter").and_then(Value::as_str)
     }
 
     /// The problem as JSON.

@@ -60,7 +60,7 @@ fn fields(name: String, body: &[u8]) -> Result<Map<String, Value>, Problem> {
     let body: Value = if body.iter().all(u8::is_ascii_whitespace) {
         Value::Object(Map::new())
     } else {
-        serde_json::from_slice(body).map_err(|error| Problem::not_json(body, &error))?
+        serde_json::from_slice(body).map_err(|error| Problem::not_json("the body", body, &error))?
     };
     let Value::Object(mut body) = body else {
         let what = r#"the body must be an object such as {"args": [2, 3]}"#;

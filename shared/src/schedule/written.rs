@@ -13,7 +13,7 @@ use crate::time::Timestamp;
 
 /// The fields that there are. Their values are read one by one, so that an error names the field.
 #[derive(Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = r#"an object such as {"every": 30}"#)]
 struct Written {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     every: Option<Value>,

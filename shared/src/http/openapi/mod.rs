@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document: made from the endpoints there are and the tasks that are registered.
 
 mod entries;
+mod page;
 
 use axum::extract::{Extension, State};
 use axum::http::StatusCode;
@@ -222,22 +223,7 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
             "summary": "This document",
             "responses": responses(ok("OpenAPI 3.1.", json!({"type": "object"})), &[]),
         }),
-        Endpoint::Page => json!({
-            "operationId": "page",
-            "summary": "A page for people: tasks, queues and a task looked up",
-            "parameters": [{
-                "name": "id",
-                "in": "query",
-                "description": "The id of the task to show.",
-                "schema": {"type": "string", "maxLength": 512},
-            }],
-            "responses": responses(content("The page.", "text/html"), &[Sort::Invalid]),
-        }),
-        Endpoint::Style => json!({
-            "operationId": "style",
-            "summary": "The page's style sheet",
-            "responses": {"200": content("The style sheet.", "text/css")["200"]},
-        }),
+        Endpoint::Page | Endpoint::Form | Endpoint::Style => page::operation(endpoint),
     }
 }
 

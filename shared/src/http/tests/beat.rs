@@ -142,7 +142,7 @@ async fn what_is_wrong_is_named() {
         (
             with("name", json!("b")),
             "name",
-            "`name` must be the one in the path, or be left out: an entry can't be renamed",
+            "`name` must be `a` as in the request, or be left out: an entry can't be renamed",
         ),
         (
             json!([]),

@@ -4,6 +4,7 @@ mod bad_input;
 mod beat;
 mod dead_letters;
 mod hostile;
+mod page;
 mod surface;
 
 use std::time::Duration;

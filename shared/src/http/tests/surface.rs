@@ -42,6 +42,7 @@ async fn the_document_and_the_router_have_the_same_routes() {
         ("GET", "/beat/{entry}/history"),
         ("GET", "/openapi.json"),
         ("GET", "/"),
+        ("POST", "/"),
         ("GET", "/console.css"),
     ]
     .map(|(method, path)| (method.to_owned(), path.to_owned()));

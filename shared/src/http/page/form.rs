@@ -1,0 +1,307 @@
+//! `POST /`: what the page's forms ask for.
+//!
+//! A form needs no script and asks no leave: any page of any site could post one here with its reader's rights. So only
+//! those are taken of which the browser says that they come from this page. What was done is said by the page that
+//! the answer leads to, where it can be loaded again without being done again.
+
+use axum::extract::rejection::FormRejection;
+use axum::extract::{Extension, Form, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use super::entry::{self, Editor};
+use super::{Frame, Said};
+use crate::app::App;
+use crate::beat::{Entries, Entry};
+use crate::failure::shortened;
+use crate::http::problem::{Problem, Sort};
+use crate::http::{Prefix, beat, call, segment};
+use crate::task::QUOTED;
+
+/// The most that a form may have. A definition of 64 KB is no larger, however it is encoded, with its line breaks.
+pub(in crate::http) const BYTES: usize = 256 * 1024;
+
+/// The fields of a form.
+pub(in crate::http) const FIELDS: [&str; 4] = ["do", "entry", "definition", "revision"];
+
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+/// What a form can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::http) enum Act {
+    Add,
+    Edit,
+    Pause,
+    Resume,
+    Run,
+    Remove,
+}
+
+impl Act {
+    pub(in crate::http) const ALL: [Act; 6] = [
+        Act::Add,
+        Act::Edit,
+        Act::Pause,
+        Act::Resume,
+        Act::Run,
+        Act::Remove,
+    ];
+
+    /// What a form says, what its button says, what the address says when it was done, and what the page then says.
+    fn words(self) -> [&'static str; 4] {
+        match self {
+            Act::Add => ["add", "Add", "added", "Added: it is due from now on."],
+            Act::Edit => [
+                "edit",
+                "Save",
+                "changed",
+                "Changed: what the old definition had handed out is revoked.",
+            ],
+            Act::Pause => [
+                "pause",
+                "Pause",
+                "paused",
+                "Paused: nothing is due until it is resumed.",
+            ],
+            Act::Resume => [
+                "resume",
+                "Resume",
+                "resumed",
+                "Resumed: it is due from now on.",
+            ],
+            Act::Run => [
+                "run",
+                "Run now",
+                "sent",
+                "Sent: its task stands under Last.",
+            ],
+            Act::Remove => ["remove", "Remove", "removed", "The entry was removed."],
+        }
+    }
+
+    /// What a form says.
+    pub(in crate::http) fn word(self) -> &'static str {
+        self.words()[0]
+    }
+
+    pub(super) fn label(self) -> &'static str {
+        self.words()[1]
+    }
+
+    /// What the address says when it was done.
+    pub(in crate::http) fn done(self) -> &'static str {
+        self.words()[2]
+    }
+
+    pub(super) fn sentence(self) -> &'static str {
+        self.words()[3]
+    }
+
+    pub(super) fn done_by(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|act| act.done() == word)
+    }
+}
+
+/// `POST /`: 303 to the page that says what was done; else the page again, with what was typed and what is wrong.
+pub(in crate::http) async fn act(
+    State(app): State<App>,
+    prefix: Option<Extension<Prefix>>,
+    headers: HeaderMap,
+    form: Result<Form<Vec<(String, String)>>, FormRejection>,
+) -> Result<Response, Problem> {
+    from_this_page(&headers)?;
+    let Form(fields) = form.map_err(unreadable)?;
+    let asked = Asked::read(fields)?;
+    let frame = Frame::of(prefix);
+    match asked.carry_out(&app).await {
+        Ok(()) => {
+            let (prefix, done) = (&frame.prefix, asked.act.done());
+            let location = match asked.act {
+                Act::Remove => format!("{prefix}/?done={done}"),
+                _ => format!("{prefix}/?entry={}&done={done}", segment(&asked.entry)),
+            };
+            Ok((StatusCode::SEE_OTHER, [(header::LOCATION, location)]).into_response())
+        }
+        Err(problem) => asked.again(&app, &frame, problem).await,
+    }
+}
+
+/// Refuses what doesn't come from this page.
+fn from_this_page(headers: &HeaderMap) -> Result<(), Problem> {
+    let open = "open this page and use its own form; programs use the API under /beat";
+    let refused = |why: String| Err(Problem::new(Sort::Foreign, format!("{why}: {open}")));
+    let mut sites = headers.get_all(FETCH_SITE).iter().peekable();
+    if sites.peek().is_some() {
+        let foreign = sites.find(|site| *site != "same-origin" && *site != "none");
+        return match foreign {
+            None => Ok(()),
+            Some(site) => {
+                let site = String::from_utf8_lossy(site.as_bytes());
+                let site = shortened(&site, QUOTED);
+                refused(format!(
+                    "the form comes from another site (`Sec-Fetch-Site: {site}`)"
+                ))
+            }
+        };
+    }
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return refused(
+            "the form doesn't say where it comes from, by `Sec-Fetch-Site` or `Origin`".into(),
+        );
+    };
+    let host = headers.get(header::HOST).map(|host| host.as_bytes());
+    let from = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
+    match (from, host) {
+        (Some((_, from)), Some(host)) if from.as_bytes().eq_ignore_ascii_case(host) => Ok(()),
+        _ => {
+            let origin = String::from_utf8_lossy(origin.as_bytes());
+            let origin = shortened(&origin, QUOTED);
+            refused(format!(
+                "the form comes from another site (`Origin: {origin}`)"
+            ))
+        }
+    }
+}
+
+fn unreadable(rejection: FormRejection) -> Problem {
+    if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE {
+        let what = format!("the form is over {BYTES} bytes: an entry has at most 64 KB");
+        return Problem::new(Sort::TooLarge, what).with("limit", BYTES);
+    }
+    tracing::debug!(%rejection, "unreadable form");
+    let what = "the body must be a form (application/x-www-form-urlencoded), and all of it";
+    Problem::new(Sort::BadRequest, what)
+}
+
+/// A form that was posted.
+struct Asked {
+    act: Act,
+    entry: String,
+    definition: String,
+    revision: Option<i64>,
+}
+
+impl Asked {
+    fn read(fields: Vec<(String, String)>) -> Result<Self, Problem> {
+        call::only_known(fields.iter().map(|(name, _)| name), &FIELDS, "field")?;
+        let take = |wanted: &str| {
+            let found = fields.iter().find(|(name, _)| name == wanted);
+            found.map(|(_, text)| text.as_str())
+        };
+        let word = take("do").unwrap_or_default();
+        let act = Act::ALL.into_iter().find(|act| act.word() == word);
+        let act = act.ok_or_else(|| {
+            let words = Act::ALL.map(Act::word).join("`, `");
+            Problem::invalid("do", format!("`do` must be one of `{words}`"))
+        })?;
+        let entry = take("entry").ok_or_else(|| {
+            Problem::invalid(
+                "entry",
+                "the form has no `entry`, the name of one of beat's",
+            )
+        })?;
+        let revision = take("revision").map(|text| {
+            text.parse()
+                .map_err(|_| Problem::invalid("revision", "`revision` must be a whole number"))
+        });
+        Ok(Self {
+            act,
+            // Blanks that slipped in while typing are nobody's name.
+            entry: if act == Act::Add { entry.trim() } else { entry }.to_owned(),
+            definition: take("definition").unwrap_or_default().to_owned(),
+            revision: revision.transpose()?,
+        })
+    }
+
+    async fn carry_out(&self, app: &App) -> Result<(), Problem> {
+        let entries = Entries::of(app);
+        let name = self.entry.as_str();
+        let done = match self.act {
+            Act::Add => entries.add(self.read_entry()?).await.map(drop),
+            Act::Edit => {
+                let entry = self.read_entry()?;
+                let there = entries.get(name).await.map_err(beat::problem)?;
+                if self
+                    .revision
+                    .is_some_and(|revision| revision != there.revision)
+                {
+                    let what = format!(
+                        "beat entry `{name}` was changed since this form was filled: look at it as it is now; saved \
+                         again, yours takes its place"
+                    );
+                    return Err(Problem::new(Sort::Conflict, what));
+                }
+                entries.edit(entry).await.map(drop)
+            }
+            Act::Pause => entries.pause(name).await.map(drop),
+            Act::Resume => entries.resume(name).await.map(drop),
+            Act::Run => entries.run_now(name).await.map(drop),
+            Act::Remove => entries.remove(name).await,
+        };
+        done.map_err(beat::problem)
+    }
+
+    fn read_entry(&self) -> Result<Entry, Problem> {
+        beat::entry(
+            self.entry.clone(),
+            self.definition.as_bytes(),
+            "the definition",
+        )
+    }
+
+    /// The page with what was typed and what is wrong with it.
+    async fn again(self, app: &App, frame: &Frame, problem: Problem) -> Result<Response, Problem> {
+        let status = match problem.sort() {
+            // The form could be read; it is what it holds that can't.
+            Sort::NotJson => Sort::Invalid.status(),
+            sort => sort.status(),
+        };
+        let editor = Editor {
+            name: &self.entry,
+            definition: self.definition,
+            revision: None,
+            wrong: Some(&problem),
+        };
+        let there = match self.act {
+            Act::Add => None,
+            _ => match Entries::of(app).get(&self.entry).await {
+                Ok(there) => Some(there),
+                Err(error) => {
+                    let missing = beat::problem(error).sort() == Sort::UnknownEntry;
+                    if !missing {
+                        return Err(problem);
+                    }
+                    None
+                }
+            },
+        };
+        let main = match (&there, self.act) {
+            (Some(there), Act::Edit) => {
+                // Who was told of somebody else's change may write over it.
+                let told = problem.sort() == Sort::Conflict;
+                let revision = self.revision.filter(|_| !told).unwrap_or(there.revision);
+                let editor = Editor {
+                    revision: Some(revision),
+                    ..editor
+                };
+                entry::edited(app, frame, there, editor).await
+            }
+            (Some(there), _) => entry::page(app, frame, there, Said::Wrong(&problem)).await,
+            // One that was removed meanwhile can be added again.
+            (None, Act::Add | Act::Edit) => {
+                let form = editor.html(frame);
+                format!("<section><h2>Add an entry</h2>\n{form}</section>\n")
+            }
+            (None, _) => Said::Wrong(&problem).to_string(),
+        };
+        let title = if self.entry.is_empty() {
+            "Add an entry"
+        } else {
+            &self.entry
+        };
+        Ok(frame.around(status, title, &main))
+    }
+}
