@@ -85,13 +85,13 @@ impl<'a> Judge<'a> {
     /// than it was claimed.
     fn attempts(&mut self, letter: &DeadLetter, id: &str, steps: &[Step], death: &Step) {
         // Up to then: it may have had another life since.
-        let runs = self.history.runs.iter();
-        let runs = runs.filter(|run| run.id == id && run.begun <= death.at);
+        let runs = self.runs_of(id).iter();
+        let runs = runs.filter(|run| run.begun <= death.at);
         let claims = steps.iter().take_while(|step| !std::ptr::eq(*step, death));
         let claims = claims.filter(|step| step.state == State::Started).count();
         // An idempotent task runs without a claim.
         let most = claims.max(runs.clone().count());
-        let claimed = |run: &&Run| {
+        let claimed = |run: &&&Run| {
             let by = Caller::Invocation(run.invocation);
             let mut steps = steps.iter();
             steps.any(|step| step.by == by && step.state == State::Started)

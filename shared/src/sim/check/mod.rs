@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
-use super::history::{Caller, History, Sent};
+use super::history::{Caller, History, Run, Sent};
 use crate::options::Options;
 use crate::parked::Promote;
 use crate::task::Task as _;
@@ -112,8 +112,13 @@ pub(super) struct Rules {
 
 /// Everything that doesn't hold.
 pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
+    let mut runs: BTreeMap<&str, Vec<&Run>> = BTreeMap::new();
+    for run in &history.runs {
+        runs.entry(&run.id).or_default().push(run);
+    }
     let mut judge = Judge {
         history,
+        runs,
         rules,
         violations: Vec::new(),
     };
@@ -134,6 +139,8 @@ const DEATHS: usize = 3;
 
 struct Judge<'a> {
     history: &'a History,
+    /// The runs of each task.
+    runs: BTreeMap<&'a str, Vec<&'a Run>>,
     rules: &'a Rules,
     violations: Vec<Violation>,
 }
@@ -141,6 +148,10 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     fn found(&mut self, invariant: Invariant, what: String) {
         self.violations.push(Violation { invariant, what });
+    }
+
+    fn runs_of(&self, id: &str) -> &[&'a Run] {
+        self.runs.get(id).map_or(&[], Vec::as_slice)
     }
 
     /// The messages of each task that reached a queue to be worked on.
@@ -173,11 +184,8 @@ impl<'a> Judge<'a> {
             else {
                 continue;
             };
-            let works_on_it = self
-                .history
-                .runs
-                .iter()
-                .any(|run| run.id == *parent && Caller::Invocation(run.invocation) == sent.by);
+            let mut runs_of_it = self.runs_of(parent).iter();
+            let works_on_it = runs_of_it.any(|run| Caller::Invocation(run.invocation) == sent.by);
             if works_on_it {
                 let alike = (parent.as_str(), task.name.as_str(), task.arguments.as_str());
                 let by = runs.entry(alike).or_default();
@@ -218,7 +226,7 @@ impl<'a> Judge<'a> {
                 .filter(|step| step.state.is_final())
                 .map(|step| step.at);
             let over = over.min();
-            let begun = history.runs.iter().filter(|run| run.id == task.id);
+            let begun = self.runs_of(&task.id).iter();
             let begun = begun.map(|run| run.begun).min();
             if begun.is_some_and(|begun| over.is_none_or(|over| begun < over)) {
                 let what = format!(

@@ -79,7 +79,7 @@ impl Judge<'_> {
     /// A task that has killed its process often enough isn't run again.
     fn given_up(&mut self, id: &str) {
         let mut deaths: BTreeMap<u32, usize> = BTreeMap::new();
-        for run in self.history.runs.iter().filter(|run| run.id == id) {
+        for run in self.runs_of(id) {
             let died = run.ended.is_some_and(|(_, end)| end == End::Died);
             let invoked = self.history.invocations.get(run.invocation as usize);
             let alone =

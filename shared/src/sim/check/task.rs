@@ -19,7 +19,7 @@ impl Judge<'_> {
         let options = self.options(&first.name);
         let history = self.history;
         let steps = history.steps.get(id).map_or(&[][..], Vec::as_slice);
-        let mut runs: Vec<&Run> = history.runs.iter().filter(|run| run.id == id).collect();
+        let mut runs = self.runs_of(id).to_vec();
         runs.sort_by_key(|run| run.begun);
         let silent = options.idempotent && first.ignore_result.unwrap_or(options.ignore_result);
         self.nothing_lost(id, steps, &runs, silent);
