@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::app::GUARD_FOR;
 use crate::checkpoint::{self, Checkpoints};
+use crate::context::DUE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
@@ -91,6 +92,8 @@ impl Batch<'_> {
             && !(quarantined || counted || job.message.recorded)
             // Whoever comes next looks at its record.
             && job.message.no_overlap.is_none()
+            // A change of its entry may have revoked it.
+            && !job.message.headers.contains_key(DUE)
             // It may have been moved.
             && job.message.attempt == 0
         {

@@ -24,6 +24,27 @@ async fn what_is_paused_doesnt_run_and_goes_on_when_it_is_resumed() {
     assert_eq!(world.ran("a"), [20, 100, 120, 140]);
 }
 
+/// A first delivery of it isn't claimed elsewhere, and so wouldn't see that it was revoked.
+#[tokio::test(start_paused = true)]
+async fn what_is_idempotent_is_taken_back_too() {
+    #[task(idempotent)]
+    async fn again(#[state] ran: &Ran) {
+        ran.0.lock().unwrap().push(("again".to_owned(), 0));
+    }
+    let mut world = World::new();
+    let app = world.app().clone();
+    world.worker = Worker::new(app)
+        .tasks(tasks![again])
+        .state(world.ran.clone());
+    let entry = Entry::new("a", seconds(20), again::s());
+    world.entries().add(entry).await.unwrap();
+    Beat::new().tick(world.app()).await.unwrap();
+    world.pass(25).await;
+    world.entries().pause("a").await.unwrap();
+    world.pass(60).await;
+    assert_eq!(world.ran("again"), [0]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn paused_and_resumed_at_once_it_runs_as_if_nothing_had_been() {
     let world = handed_out().await;
