@@ -3,6 +3,8 @@
 //! The library itself takes plain settings and searches nowhere; the search (variables, profiles,
 //! single sign-on, roles) is a matter of terminals and lives here.
 
+use std::sync::Arc;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_cloudformation::config::{Credentials, ProvideCredentials};
@@ -13,6 +15,7 @@ use sedano::aws::Aws;
 use sedano::{App, AwsSettings, Config};
 
 use crate::args::TargetArgs;
+use crate::clock::AwsClock;
 use crate::failure::{Exit, Failure, Result, with_causes};
 use crate::target::environment;
 
@@ -20,6 +23,8 @@ use crate::target::environment;
 pub(crate) struct Account {
     sdk: SdkConfig,
     credentials: Credentials,
+    /// Right as soon as a stack was looked up.
+    clock: AwsClock,
 }
 
 /// Which output of the stack is the value of which variable.
@@ -59,12 +64,18 @@ impl Account {
             let why = with_causes(&error);
             Failure::new(Exit::Other, format!("{what}\n  caused by: {why}"))
         })?;
-        Ok(Self { sdk, credentials })
+        Ok(Self {
+            sdk,
+            credentials,
+            clock: AwsClock::default(),
+        })
     }
 
     /// The queues and tables of a stack.
     pub(crate) async fn stack(&self, name: &str) -> Result<Config> {
-        let client = aws_sdk_cloudformation::Client::new(&self.sdk);
+        let config = aws_sdk_cloudformation::config::Builder::from(&self.sdk);
+        let config = config.interceptor(self.clock.clone()).build();
+        let client = aws_sdk_cloudformation::Client::from_conf(config);
         let answer = client.describe_stacks().stack_name(name).send().await;
         let answer = answer.map_err(|error| match error.code() {
             Some("ValidationError") => Failure::new(
@@ -108,7 +119,8 @@ impl Account {
     /// The application over these queues and tables.
     pub(crate) fn app(&self, config: Config) -> Result<App> {
         let settings = self.settings()?;
-        let ports = Aws::new(&config, &settings)?.ports();
+        let mut ports = Aws::new(&config, &settings)?.ports();
+        ports.clock = Arc::new(self.clock.clone());
         Ok(App::new(ports, config))
     }
 

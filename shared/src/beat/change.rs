@@ -4,48 +4,16 @@
 //! revoked, and the item told so. Whoever dies in between leaves `revoking` behind, and the next tick finds it and
 //! goes on before it sends anything. What runs already can't be revoked: the new revision begins after it.
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 
-use super::AHEAD;
 use super::entry::Entry;
 use super::stored::{self, Earlier, KEPT, Source, Stored, field, key};
 use crate::app::App;
 use crate::error::{ErrorKind, Result};
 use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, When, Write};
-use crate::time::Timestamp;
 
 /// How many revocations are on their way at once.
 const AT_ONCE: usize = 16;
-/// Beat's last tick is hardly ever longer ago.
-const ROUND: Duration = Duration::from_secs(120);
-/// No clock is further ahead: AWS refuses requests that are signed over five minutes from now.
-const FAST: Duration = Duration::from_secs(360);
-
-/// When a change is made, by the clock of whoever makes it. A laptop's may be minutes off, so beat's is asked too: what
-/// it has sent says what time it was at its last tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Moment {
-    /// What is due after this is the new revision's.
-    pub(super) at: Timestamp,
-    /// What is due after this may have been handed out and not have begun.
-    pub(super) from: Timestamp,
-}
-
-impl Moment {
-    /// Now by this clock, and when beat has sent everything that is due until then.
-    pub(super) fn new(now: Timestamp, sent_until: Option<Timestamp>) -> Self {
-        let Some(ticked) = sent_until.map(|until| until - AHEAD) else {
-            return Self { at: now, from: now };
-        };
-        let at = now.max(ticked);
-        // So long ago: beat is silent, or this clock is fast. To revoke what was never sent does no harm.
-        let unsure = at.since(ticked) > ROUND;
-        let from = if unsure { ticked.max(at - FAST) } else { at };
-        Self { at, from }
-    }
-}
 
 /// What an entry is to be.
 #[derive(Debug, Clone)]
@@ -70,8 +38,9 @@ impl To {
 }
 
 /// Adds an entry that isn't there. False if one is.
-pub(super) async fn add(app: &App, entry: &Entry, source: Source, now: Timestamp) -> Result<bool> {
+pub(super) async fn add(app: &App, entry: &Entry, source: Source) -> Result<bool> {
     let text = entry.text(app.registered())?;
+    let now = app.now();
     let item = Item::from([
         (Field::from(field::ENTRY), text.into()),
         (Field::from(field::SOURCE), source.name().into()),
@@ -100,16 +69,11 @@ pub(super) async fn add(app: &App, entry: &Entry, source: Source, now: Timestamp
 ///
 /// # Errors
 /// As the store says; the change may be made by then.
-pub(super) async fn change(
-    app: &App,
-    old: &Stored,
-    to: To,
-    moment: Moment,
-) -> Result<Option<Stored>> {
-    let now = moment.at;
+pub(super) async fn change(app: &App, old: &Stored, to: To) -> Result<Option<Stored>> {
+    let now = app.now();
     let entry = stored::definition(&old.name, &to.text);
     let stops = to.paused || to.removed || entry.as_ref().is_ok_and(|entry| !entry.enabled);
-    let handed_out = old.handed_out(stops, moment);
+    let handed_out = old.handed_out(stops, now);
     let mut earlier = old.earlier.clone();
     earlier.push(Earlier {
         revision: old.revision.unwrap_or(0),

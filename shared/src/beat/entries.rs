@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::change::{self, Moment, To};
+use super::change::{self, To};
 use super::entry::Entry;
 use super::handed::id_of;
 use super::stored::{KEPT, RunNow, Source, Stored, field, key};
@@ -165,13 +165,12 @@ impl Entries {
     /// `Invalid`, with what is wrong with it; `Conflict`, if there is one of this name.
     pub async fn add(&self, entry: Entry) -> Result<Standing> {
         entry.check_in(&self.app)?;
-        let (old, moment) = tick::load_now(&self.app, &entry.name).await?;
-        if let Some(mut old) = old
+        if let Some(mut old) = tick::load(&self.app, &entry.name).await?
             && old.removed
         {
             change::settle(&self.app, &mut old).await?;
         }
-        if change::add(&self.app, &entry, Source::RunTime, moment.at).await? {
+        if change::add(&self.app, &entry, Source::RunTime).await? {
             return self.get(&entry.name).await;
         }
         let what = format!(
@@ -335,12 +334,12 @@ impl Entries {
     }
 
     async fn load(&self, name: &str) -> Result<Stored> {
-        there(name, tick::load(&self.app, name).await?)
-    }
-
-    async fn load_now(&self, name: &str) -> Result<(Stored, Moment)> {
-        let (stored, moment) = tick::load_now(&self.app, name).await?;
-        Ok((there(name, stored)?, moment))
+        let stored = tick::load(&self.app, name).await?;
+        stored.filter(|stored| !stored.removed).ok_or_else(|| {
+            let name = crate::failure::shortened(name, crate::task::QUOTED);
+            let what = format!("there is no beat entry `{name}`");
+            Error::new(ErrorKind::NotFound, what).about(Self::MISSING)
+        })
     }
 
     /// One change; `to` says which, or that there is nothing to change.
@@ -349,7 +348,7 @@ impl Entries {
         name: &str,
         to: impl Fn(&Stored) -> Result<Option<To>>,
     ) -> Result<Standing> {
-        let (mut stored, mut moment) = self.load_now(name).await?;
+        let mut stored = self.load(name).await?;
         for _ in 0..TRIES {
             let Some(to) = to(&stored)? else {
                 if stored.revoking {
@@ -358,11 +357,10 @@ impl Entries {
                 }
                 return Ok(self.standing(&stored));
             };
-            if let Some(changed) = change::change(&self.app, &stored, to, moment).await? {
+            if let Some(changed) = change::change(&self.app, &stored, to).await? {
                 return Ok(self.standing(&changed));
             }
-            let there;
-            (there, moment) = self.load_now(name).await?;
+            let there = self.load(name).await?;
             if there.revision != stored.revision {
                 break;
             }
@@ -390,14 +388,6 @@ impl Entries {
             next: coming(stored, self.app.now(), 1).pop(),
         }
     }
-}
-
-fn there(name: &str, stored: Option<Stored>) -> Result<Stored> {
-    stored.filter(|stored| !stored.removed).ok_or_else(|| {
-        let name = crate::failure::shortened(name, crate::task::QUOTED);
-        let what = format!("there is no beat entry `{name}`");
-        Error::new(ErrorKind::NotFound, what).about(Entries::MISSING)
-    })
 }
 
 fn conflict(what: String) -> Error {

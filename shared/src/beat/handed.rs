@@ -5,7 +5,6 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::AHEAD;
-use super::change::Moment;
 use super::entry::Entry;
 use super::stored::{HandedOut, Stored};
 use crate::app::App;
@@ -75,20 +74,19 @@ impl Entry {
 }
 
 impl Stored {
-    /// What this revision may have handed out, or may yet, and what may not have begun. One that `stops` takes back
-    /// what was due and waits for its jitter; what comes after one that doesn't will not send it.
-    pub(super) fn handed_out(&self, stops: bool, moment: Moment) -> Vec<HandedOut> {
+    /// What this revision may have handed out, or may yet, and what is to start after `now`. One that `stops`
+    /// takes back what was due and waits for its jitter; what comes after one that doesn't will not send it.
+    pub(super) fn handed_out(&self, stops: bool, now: Timestamp) -> Vec<HandedOut> {
         let (Ok(entry), Some(revision), false) = (&self.entry, self.revision, self.is_idle())
         else {
             return Vec::new();
         };
-        let Moment { at, from } = moment;
-        let begins = if stops { from - entry.jitter } else { from };
+        let from = if stops { now - entry.jitter } else { now };
         let span = entry.span();
-        let due = span.due(begins.max(self.since), at + UNDER_WAY);
+        let due = span.due(from.max(self.since), now + UNDER_WAY);
         due.filter_map(|due| {
             let id = id_of(&self.name, revision, due);
-            (entry.eta(&id, due) > from).then(|| HandedOut {
+            (entry.eta(&id, due) > now).then(|| HandedOut {
                 due,
                 counted: self.sent.contains(&due),
                 id: entry.starts_as(id),

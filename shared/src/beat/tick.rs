@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::change::{self, Moment, To};
+use super::change::{self, To};
 use super::handed::id_of;
 use super::stored::{self, PARTITION, PREFIX, Source, Stored, field, key};
 use super::{AHEAD, Beat, look};
@@ -72,8 +72,7 @@ impl Beat {
 
         let mut turns = Vec::new();
         let (mut left_out, mut troubled) = (0, None);
-        let moment = Moment::new(now, watermark.until);
-        for stored in self.reconciled(app, entries, moment, &mut troubled).await {
+        for stored in self.reconciled(app, entries, &mut troubled).await {
             let name = stored.name.clone();
             match Turn::begin(app, stored, from, now, until).await {
                 Ok(turn) => turns.extend(turn),
@@ -120,7 +119,6 @@ impl Beat {
         &self,
         app: &App,
         stored: Vec<Stored>,
-        moment: Moment,
         troubled: &mut Option<Error>,
     ) -> Vec<Stored> {
         let mut code: BTreeMap<&str, _> =
@@ -158,7 +156,7 @@ impl Beat {
             };
             match to {
                 None => kept.push(stored),
-                Some(to) => match change::change(app, &stored, to, moment).await {
+                Some(to) => match change::change(app, &stored, to).await {
                     Ok(Some(changed)) => {
                         tracing::info!(
                             entry = name,
@@ -173,7 +171,7 @@ impl Beat {
             }
         }
         for entry in code.into_values() {
-            match change::add(app, entry, Source::Code, moment.at).await {
+            match change::add(app, entry, Source::Code).await {
                 // Read as whoever comes next will: with the revision that was written.
                 Ok(_) => match load(app, entry.name()).await {
                     Ok(stored) => kept.extend(stored),
@@ -401,17 +399,6 @@ pub(super) async fn entries(app: &App) -> Result<Vec<Stored>> {
 pub(super) async fn load(app: &App, name: &str) -> Result<Option<Stored>> {
     let item = app.ports().store.get(&key(name)).await?;
     Ok(item.as_ref().and_then(Stored::read))
-}
-
-/// The entry of that name, and what time it is.
-pub(super) async fn load_now(app: &App, name: &str) -> Result<(Option<Stored>, Moment)> {
-    let keys = [key(name), watermark_key()];
-    let items = app.ports().store.get_many(&keys).await?;
-    let [entry, watermark] = <[_; 2]>::try_from(items).unwrap_or_default();
-    let watermark = watermark.as_ref().map(Watermark::read).transpose()?;
-    let sent_until = watermark.and_then(|watermark| watermark.until);
-    let stored = entry.as_ref().and_then(Stored::read);
-    Ok((stored, Moment::new(app.now(), sent_until)))
 }
 
 fn watermark_key() -> Key {

@@ -103,3 +103,94 @@ fn completions_are_scripts() {
         assert!(script.stdout.contains(word), "{shell}");
     }
 }
+
+/// One request after the other, each on a connection of its own: its head and body, and what it is answered.
+fn answering(listener: &TcpListener, count: usize, answer: impl Fn(&str) -> String) -> Vec<String> {
+    let mut requests = Vec::new();
+    for _ in 0..count {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut request = Vec::new();
+        let text = loop {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).unwrap();
+            request.extend_from_slice(&part[..read]);
+            let text = String::from_utf8_lossy(&request).into_owned();
+            let Some((head, body)) = text.split_once("\r\n\r\n") else {
+                continue;
+            };
+            let length = head.lines().find_map(|line| {
+                let (name, value) = line.split_once(": ")?;
+                let is_length = name.eq_ignore_ascii_case("content-length");
+                is_length.then(|| value.parse::<usize>().unwrap())
+            });
+            if body.len() >= length.unwrap_or(0) {
+                break text;
+            }
+        };
+        stream.write_all(answer(&text).as_bytes()).unwrap();
+        requests.push(text);
+    }
+    requests
+}
+
+/// What is due in an hour is due in an hour of AWS's time, whatever this machine's clock shows.
+#[test]
+fn a_clock_that_is_off_is_put_right_by_awss() {
+    const DATE: &str = "Sat, 07 Mar 2026 12:00:00 GMT";
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let queues = format!(r#"{{"default": "{endpoint}/1/default"}}"#);
+    let server = std::thread::spawn(move || {
+        answering(&listener, 3, |request| {
+            let body = if request.contains("DescribeStacks") {
+                let output = |(name, value): (&str, &str)| {
+                    format!(
+                        "<member><OutputKey>{name}</OutputKey><OutputValue>{value}</OutputValue></member>"
+                    )
+                };
+                let outputs = [
+                    ("Queues", queues.as_str()),
+                    ("ResultsTableName", "results"),
+                    ("StateTableName", "state"),
+                ];
+                let outputs: String = outputs.map(output).concat();
+                format!(
+                    "<DescribeStacksResponse><DescribeStacksResult><Stacks><member><Outputs>{outputs}</Outputs>\
+                     </member></Stacks></DescribeStacksResult></DescribeStacksResponse>"
+                )
+            } else if request.contains("SendMessageBatch") {
+                json!({"Successful": [{"Id": "0", "MessageId": "m", "MD5OfMessageBody": ""}]})
+                    .to_string()
+            } else {
+                // No worker has said which tasks there are.
+                json!({}).to_string()
+            };
+            let length = body.len();
+            format!(
+                "HTTP/1.1 200 OK\r\ndate: {DATE}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+            )
+        })
+    });
+    let mut command = program();
+    let settings = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "a"),
+        ("AWS_SECRET_ACCESS_KEY", "b"),
+        ("NO_PROXY", "127.0.0.1"),
+    ];
+    command.envs(settings);
+    let words = [
+        "--stack",
+        "s",
+        "send",
+        "add",
+        "[1, 2]",
+        "--countdown",
+        "3600",
+    ];
+    let sent = run(command, &words);
+    let requests = server.join().unwrap();
+    assert_eq!(sent.exit, 0, "{sent:?} {requests:?}");
+    assert!(requests[2].contains("2026-03-07T13:00:0"), "{requests:?}");
+}

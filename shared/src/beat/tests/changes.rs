@@ -151,44 +151,17 @@ async fn what_stands_in_the_code_is_changed_there() {
 #[tokio::test(start_paused = true)]
 async fn of_two_who_change_one_entry_the_second_is_told() {
     let world = handed_out().await;
-    let (old, moment) = tick::load_now(world.app(), "a").await.unwrap();
-    let old = old.unwrap();
+    let old = tick::load(world.app(), "a").await.unwrap().unwrap();
     world.entries().pause("a").await.unwrap();
     let to = change::To {
         removed: true,
         ..change::To::as_is(&old)
     };
     assert!(
-        change::change(world.app(), &old, to, moment)
+        change::change(world.app(), &old, to)
             .await
             .unwrap()
             .is_none()
     );
     assert!(world.item("a").is_some());
-}
-
-/// A laptop's clock may be minutes off.
-#[tokio::test(start_paused = true)]
-async fn a_change_by_a_wrong_clock_takes_hold_of_what_was_handed_out() {
-    for minutes in [-60, -4, 4] {
-        let world = handed_out().await;
-        world.off_by(minutes).pause("a").await.unwrap();
-        world.minutes(&Beat::new(), 6).await;
-        assert_eq!(world.ran("a"), [20], "{minutes} minutes");
-    }
-}
-
-/// What it added isn't due in the past; and what it changed has run already, or runs as it says now.
-#[tokio::test(start_paused = true)]
-async fn a_clock_that_is_slow_makes_nothing_due_again() {
-    let world = handed_out().await;
-    let slow = world.off_by(-4);
-    slow.add(noting("b", seconds(20))).await.unwrap();
-    let other = Entry::new("a", seconds(30), note::s("c".to_owned()));
-    slow.edit(other).await.unwrap();
-    world.minutes(&Beat::new(), 1).await;
-    assert_eq!(world.ran("a"), [20]);
-    // It isn't earlier than beat's last tick, which was 25 s ago: what was due at 20 is made up for.
-    assert_eq!(world.ran("b"), [25, 40, 60, 80]);
-    assert_eq!(world.ran("c"), [30, 60]);
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use super::*;
 use crate::entropy::SeededEntropy;
 use crate::memory::{Memory, TokioClock};
-use crate::ports::{Item, Ports, Table};
+use crate::ports::{Item, Table};
 use crate::{Config, Context, TaskError, Timestamp, Worker, task, tasks};
 
 /// What ran, in seconds since the world began.
@@ -57,15 +57,6 @@ impl World {
 
     fn entries(&self) -> Entries {
         Entries::of(self.app())
-    }
-
-    /// The entries, as one sees them whose clock is so many minutes ahead.
-    fn off_by(&self, minutes: i64) -> Entries {
-        let there = Timestamp::from_millis(self.app().now().as_millis() + minutes * 60_000);
-        let clock = Arc::new(TokioClock::starting_at(there));
-        let ports = self.app().ports().clone();
-        let app = App::new(Ports { clock, ..ports }, Config::memory());
-        Entries::of(&app.tasks(tasks![note]))
     }
 
     /// Lets the worker work for so many seconds, each second.
