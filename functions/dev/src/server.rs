@@ -3,6 +3,10 @@
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 
+use axum::extract::Request;
+use axum::http::{StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
 use sedano::http::{Routes, router};
 use sedano::{App, Error, ErrorKind, Result};
 use tokio::net::TcpListener;
@@ -42,8 +46,25 @@ fn refused(port: u16, error: io::Error) -> Error {
 impl Listener {
     /// Answers until the future is dropped.
     pub(crate) async fn serve(self, app: App) {
-        if let Err(error) = axum::serve(self.listener, router(app, Routes::ALL)).await {
+        let router = router(app, Routes::ALL).layer(middleware::from_fn(by_its_own_name));
+        if let Err(error) = axum::serve(self.listener, router).await {
             tracing::error!(%error, "the HTTP API ended");
         }
     }
+}
+
+/// Refuses what was meant for another host. A name of any site may be made to lead to this machine, and its pages would
+/// then read and change what is here.
+async fn by_its_own_name(request: Request, next: Next) -> Response {
+    let host = request.headers().get(header::HOST);
+    let host = host.and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    };
+    if ["127.0.0.1", "localhost", "[::1]"].contains(&name) {
+        return next.run(request).await;
+    }
+    let what = "this local stack answers to 127.0.0.1 and to localhost, and to no other name\n";
+    (StatusCode::MISDIRECTED_REQUEST, what).into_response()
 }

@@ -13,6 +13,8 @@ use sedano_tasks::arithmetic::add;
 use sedano_tasks::failing::crash;
 use sedano_tasks::refunds::open_refund;
 use sedano_tasks::time::sleep;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 async fn started_at(now: &str, speed: u32, workers: usize) -> Stack {
     let settings = Settings {
@@ -200,4 +202,32 @@ async fn a_taken_port_is_named_with_the_way_out() {
         "{error}"
     );
     assert!(error.contains("`--port "), "{error}");
+}
+
+/// A name of any site may lead to this machine: its pages would read and change what is here.
+#[tokio::test]
+async fn it_answers_to_its_own_names_only() {
+    let stack = started().await;
+    let url = stack.url();
+    let address = url.strip_prefix("http://").unwrap().to_owned();
+    let port = address.rsplit_once(':').unwrap().1;
+    let own = format!("localhost:{port}");
+    let other = format!("evil.example:{port}");
+    for (host, status) in [
+        (&*address, "200"),
+        (&*own, "200"),
+        (&*other, "421"),
+        ("", "421"),
+    ] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let request = format!("GET /queues HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{host}: {answer}"
+        );
+    }
+    stack.stop().await.unwrap();
 }

@@ -187,10 +187,23 @@ impl Entries {
     /// `Invalid`, with what is wrong with it; `NotFound`; `Conflict`, if it stands in the code, is kept as a rule, or
     /// is changed by somebody else at the same moment.
     pub async fn edit(&self, entry: Entry) -> Result<Standing> {
+        self.edit_of(entry, None).await
+    }
+
+    /// The same; with a revision only if it is still that one.
+    pub(crate) async fn edit_of(&self, entry: Entry, revision: Option<i64>) -> Result<Standing> {
         entry.check_in(&self.app)?;
         let text = entry.text(self.app.registered())?;
         self.change(&entry.name, |stored| {
             own(stored)?;
+            if revision.is_some_and(|revision| stored.revision != Some(revision)) {
+                let what = format!(
+                    "beat entry `{}` was changed since this form was filled: look at it as it is now; saved again, yours \
+                     takes its place",
+                    stored.name
+                );
+                return Err(conflict(what));
+            }
             let changed = stored.text != text;
             Ok(changed.then(|| To {
                 text: text.clone(),

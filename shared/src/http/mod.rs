@@ -31,6 +31,7 @@ pub(crate) mod call;
 mod control;
 mod dead_letters;
 mod openapi;
+mod origin;
 mod page;
 pub(crate) mod problem;
 mod send;
@@ -231,6 +232,7 @@ pub fn router(app: App, routes: Routes) -> Router {
         .fallback(async || Problem::new(Sort::UnknownPath, "see /openapi.json for what there is"))
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(MESSAGE_BYTES))
+        .layer(axum::middleware::from_fn(origin::guard))
         .layer(axum::middleware::from_fn(problem::render))
         .with_state(app)
 }

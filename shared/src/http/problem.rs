@@ -61,7 +61,7 @@ impl Sort {
         match self {
             Sort::BadRequest => (400, "bad-request", "The request can't be read"),
             Sort::NotJson => (400, "not-json", "The body is no JSON"),
-            Sort::Foreign => (403, "foreign", "The form comes from elsewhere"),
+            Sort::Foreign => (403, "foreign", "It comes from another site"),
             Sort::UnknownTask => (404, "unknown-task", "No such task"),
             Sort::UnknownDeadLetter => (404, "unknown-dead-letter", "No such dead letter"),
             Sort::UnknownEntry => (404, "unknown-entry", "No such entry"),

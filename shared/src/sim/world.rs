@@ -18,6 +18,7 @@ use crate::app::App;
 use crate::context::StateMap;
 use crate::dead_letters::attribute;
 use crate::error::{ErrorKind, Result};
+use crate::failure::BoxError;
 use crate::memory::{Memory, StoredMessage, TokioClock};
 use crate::ports::{Clock, Outgoing, QueueName};
 use crate::result::AsyncResult;
@@ -241,10 +242,17 @@ impl World {
         self.wait(|| self.is_quiet()).await;
     }
 
-    /// Waits until beat has nothing left to send of what is due by then; for three days at most.
-    pub async fn beaten(&self, until: Timestamp) {
-        self.wait(|| self.shared.history().beaten >= Some(until))
-            .await;
+    /// Waits until beat has nothing left to send of what is due by then.
+    ///
+    /// # Errors
+    /// After three days.
+    pub async fn beaten(&self, until: Timestamp) -> Result<(), BoxError> {
+        let is_so = || self.shared.history().beaten >= Some(until);
+        self.wait(is_so).await;
+        match is_so() {
+            true => Ok(()),
+            false => Err(format!("beat never had nothing left to send of before {until}").into()),
+        }
     }
 
     async fn wait(&self, is_so: impl Fn() -> bool) {

@@ -89,7 +89,7 @@ pub(crate) async fn scheduled(world: &World) -> Result<(), BoxError> {
     let pause = async || entries.pause("added").await.map(drop);
     insist(world, pause, async || false).await;
     let until = now(world);
-    world.beaten(START + LASTS + JITTER).await;
+    world.beaten(START + LASTS + JITTER).await?;
     world.settle().await;
 
     let entries = observed;

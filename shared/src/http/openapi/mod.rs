@@ -4,7 +4,8 @@ mod entries;
 mod page;
 
 use axum::extract::{Extension, State};
-use axum::http::StatusCode;
+
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -36,7 +37,11 @@ pub(super) fn document(tasks: &Tasks) -> Value {
     let mut paths = Map::new();
     for endpoint in Endpoint::ALL {
         let item = paths.entry(endpoint.path()).or_insert_with(|| json!({}));
-        item[endpoint.method().as_str().to_lowercase()] = operation(endpoint, tasks);
+        let mut operation = operation(endpoint, tasks);
+        if endpoint.method() != Method::GET {
+            operation["responses"] = responses(operation["responses"].take(), &[Sort::Foreign]);
+        }
+        item[endpoint.method().as_str().to_lowercase()] = operation;
     }
     json!({
         "openapi": "3.1.0",

@@ -38,7 +38,7 @@ pub(super) fn operation(endpoint: Endpoint) -> Value {
                     "required": true,
                     "content": {"application/x-www-form-urlencoded": {"schema": fields()}},
                 },
-                "responses": responses(hoped, &[Sort::BadRequest, Sort::Foreign, Sort::TooLarge]),
+                "responses": responses(hoped, &[Sort::BadRequest, Sort::TooLarge]),
             })
         }
         Endpoint::Style => json!({

@@ -5,9 +5,9 @@ use serde_json::Value;
 use super::form::Act;
 use super::{Facts, Frame, Said, escape, put, table};
 use crate::app::App;
-use crate::beat::{Coming, Entries, Entry, Source, Standing};
+use crate::beat::{Coming, ENTRY_BYTES, Entries, Entry, Source, Standing};
 use crate::http::beat::DEFAULT;
-use crate::http::problem::Problem;
+use crate::http::problem::{Problem, Sort};
 
 /// The settings of a definition, by their fields' names, with what stands before and after a value.
 const SETTINGS: [(&str, &str, &str); 7] = [
@@ -231,7 +231,13 @@ fn definition(entry: &Standing) -> String {
         Value::Object(map) => {
             let mut map = map.clone();
             map.remove("name");
-            format!("{:#}", Value::Object(map))
+            let map = Value::Object(map);
+            let spread = format!("{map:#}");
+            // Spread over lines it may be many times as long, and too long to be posted.
+            match spread.len() > ENTRY_BYTES {
+                true => map.to_string(),
+                false => spread,
+            }
         }
         other => format!("{other:#}"),
     }
@@ -268,7 +274,11 @@ impl<'a> Editor<'a> {
         let (at_name, at_definition) = match self.wrong {
             None => ("", sound),
             Some(_) if in_name => (faulty, sound),
-            Some(_) => ("", faulty),
+            Some(problem) if [Sort::Invalid, Sort::NotJson].contains(&problem.sort()) => {
+                ("", faulty)
+            }
+            // It may be as good as can be.
+            Some(_) => ("", " aria-describedby=\"problem hint\""),
         };
         let name = escape(self.name);
         let (act, begin) = match self.revision {

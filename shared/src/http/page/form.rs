@@ -1,30 +1,27 @@
 //! `POST /`: what the page's forms ask for.
 //!
-//! A form needs no script and asks no leave: any page of any site could post one here with its reader's rights. So only
-//! those are taken of which the browser says that they come from this page. What was done is said by the page that
-//! the answer leads to, where it can be loaded again without being done again.
+//! Only those are taken of which the browser says that they come from this page (see [`origin`]). What was done is said
+//! by the page that the answer leads to, where it can be loaded again without being done again.
 
 use axum::extract::rejection::FormRejection;
 use axum::extract::{Extension, Form, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
 use super::entry::{self, Editor};
 use super::{Frame, Said};
 use crate::app::App;
 use crate::beat::{Entries, Entry};
-use crate::failure::shortened;
+use crate::http::origin::{self, Origin};
 use crate::http::problem::{Problem, Sort};
 use crate::http::{Prefix, beat, call, segment};
-use crate::task::QUOTED;
 
-/// The most that a form may have. A definition of 64 KB is no larger, however it is encoded, with its line breaks.
+/// The most that a form may have: three times the longest definition that is shown, and some, as each character may take
+/// three to encode.
 pub(in crate::http) const BYTES: usize = 256 * 1024;
 
 /// The fields of a form.
 pub(in crate::http) const FIELDS: [&str; 4] = ["do", "entry", "definition", "revision"];
-
-const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What a form can ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -126,43 +123,13 @@ pub(in crate::http) async fn act(
     }
 }
 
-/// Refuses what doesn't come from this page.
+/// Refuses what doesn't say that it comes from this page.
 fn from_this_page(headers: &HeaderMap) -> Result<(), Problem> {
-    let open = "open this page and use its own form; programs use the API under /beat";
-    let refused = |why: String| Err(Problem::new(Sort::Foreign, format!("{why}: {open}")));
-    let mut sites = headers.get_all(FETCH_SITE).iter().peekable();
-    if sites.peek().is_some() {
-        let foreign = sites.find(|site| *site != "same-origin" && *site != "none");
-        return match foreign {
-            None => Ok(()),
-            Some(site) => {
-                let site = String::from_utf8_lossy(site.as_bytes());
-                let site = shortened(&site, QUOTED);
-                refused(format!(
-                    "the form comes from another site (`Sec-Fetch-Site: {site}`)"
-                ))
-            }
-        };
-    }
-    let Some(origin) = headers.get(header::ORIGIN) else {
-        return refused(
-            "the form doesn't say where it comes from, by `Sec-Fetch-Site` or `Origin`".into(),
-        );
-    };
-    let host = headers.get(header::HOST).map(|host| host.as_bytes());
-    let from = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"));
-    match (from, host) {
-        (Some((_, from)), Some(host)) if from.as_bytes().eq_ignore_ascii_case(host) => Ok(()),
-        _ => {
-            let origin = String::from_utf8_lossy(origin.as_bytes());
-            let origin = shortened(&origin, QUOTED);
-            refused(format!(
-                "the form comes from another site (`Origin: {origin}`)"
-            ))
-        }
+    match origin::read(headers)? {
+        Origin::Here => Ok(()),
+        Origin::Unsaid => Err(origin::refused(
+            "the form doesn't say where it comes from, by `Sec-Fetch-Site` or `Origin`",
+        )),
     }
 }
 
@@ -223,18 +190,7 @@ impl Asked {
             Act::Add => entries.add(self.read_entry()?).await.map(drop),
             Act::Edit => {
                 let entry = self.read_entry()?;
-                let there = entries.get(name).await.map_err(beat::problem)?;
-                if self
-                    .revision
-                    .is_some_and(|revision| revision != there.revision)
-                {
-                    let what = format!(
-                        "beat entry `{name}` was changed since this form was filled: look at it as it is now; saved \
-                         again, yours takes its place"
-                    );
-                    return Err(Problem::new(Sort::Conflict, what));
-                }
-                entries.edit(entry).await.map(drop)
+                entries.edit_of(entry, self.revision).await.map(drop)
             }
             Act::Pause => entries.pause(name).await.map(drop),
             Act::Resume => entries.resume(name).await.map(drop),
@@ -271,10 +227,16 @@ impl Asked {
                 Ok(there) => Some(there),
                 Err(error) => {
                     let missing = beat::problem(error).sort() == Sort::UnknownEntry;
-                    if !missing {
-                        return Err(problem);
+                    match (missing, self.act) {
+                        (true, _) => None,
+                        // The table doesn't answer; what was typed is there.
+                        (false, Act::Edit) => {
+                            let revision = self.revision;
+                            let form = Editor { revision, ..editor }.html(frame);
+                            return Ok(frame.around(status, &self.entry, &form));
+                        }
+                        (false, _) => return Err(problem),
                     }
-                    None
                 }
             },
         };

@@ -6,8 +6,10 @@ use axum::http::request::Builder;
 use serde_json::{Value, json};
 
 use super::{EVIL, evening, from, sound};
+use crate::App;
 use crate::http::page::form::BYTES;
 use crate::http::tests::{Answer, Api};
+use crate::tests::faulty::{Fault, faulty};
 
 #[tokio::test(start_paused = true)]
 async fn a_form_from_elsewhere_does_nothing() {
@@ -302,4 +304,79 @@ async fn a_form_has_its_fields_and_its_size_and_no_other() {
         .header("content-type", "application/json");
     let answer = api.call(json.body(Body::from("{}")).unwrap()).await;
     answer.problem(400, "bad-request", "/");
+}
+
+/// A browser sends some requests to any address, whoever's page asks for it.
+#[tokio::test(start_paused = true)]
+async fn what_another_sites_page_asks_of_the_api_is_refused() {
+    let api = Api::new();
+    api.added().await;
+    for path in ["/beat/evening/run", "/beat/evening/pause", "/tasks/add"] {
+        for (header, value) in [("sec-fetch-site", "cross-site"), ("origin", "null")] {
+            let request = Request::post(path).header(header, value);
+            let request = request.header("content-type", "text/plain");
+            let answer = api.call(request.body(Body::from("[1, 2]")).unwrap()).await;
+            let problem = answer.problem(403, "foreign", path);
+            let detail = problem["detail"].as_str().unwrap();
+            assert!(
+                detail.contains("a page of another site") && detail.contains(value),
+                "{detail}"
+            );
+        }
+    }
+    assert!(api.sent().is_empty());
+    assert_eq!(api.entry().await["paused"], false);
+    // To look harms nobody, and a link may lead here.
+    let link = Request::get("/").header("sec-fetch-site", "cross-site");
+    assert_eq!(
+        api.call(link.body(Body::empty()).unwrap()).await.status,
+        200
+    );
+    // A program.
+    assert_eq!(api.post("/beat/evening/pause", "").await.status, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_typed_is_there_when_the_table_is_busy() {
+    let mut api = Api::new();
+    api.added().await;
+    let ports = faulty(api.app.ports(), |_| Fault::Throttled);
+    api.app = App::new(ports, api.app.config().clone()).tasks(api.app.registered().clone());
+    let definition = evening().to_string().replace("60", "61");
+    let fields = [
+        ("do", "edit"),
+        ("entry", "evening"),
+        ("definition", &definition),
+        ("revision", "7"),
+    ];
+    let page = api.fill(&fields).await;
+    assert_eq!(page.status, 503, "{}", page.text);
+    assert!(page.text.contains("name=revision value=7>"));
+    assert!(!page.text.contains("aria-invalid"), "{}", page.text);
+    let after = page.text.split("<textarea").nth(1).unwrap();
+    let text = after.split_once(">\n").unwrap().1;
+    assert_eq!(
+        unescape(text.split("</textarea>").next().unwrap()),
+        definition
+    );
+}
+
+/// Spread over lines it would be too long for a form.
+#[tokio::test(start_paused = true)]
+async fn the_longest_entry_can_be_posted_as_it_is_shown() {
+    let api = Api::new();
+    let mut definition = evening();
+    definition["task"] = json!({"task": "echo", "args": [vec![1; 30_000]]});
+    let definition = definition.to_string();
+    let fields = [
+        ("do", "add"),
+        ("entry", "evening"),
+        ("definition", &definition),
+    ];
+    let page = api.done(&fields).await;
+    let after = page.text.split("<textarea").nth(1).unwrap();
+    let text = after.split_once(">\n").unwrap().1;
+    let text = unescape(text.split("</textarea>").next().unwrap());
+    let fields = [("do", "edit"), ("entry", "evening"), ("definition", &text)];
+    assert_eq!(api.fill(&fields).await.status, 303);
 }
