@@ -7,6 +7,7 @@
 //! | `revision` | a number that each change makes greater; part of the ids of what is sent |
 //! | `since` | when it was changed last |
 //! | `after` | only due times after this are sent; gone as soon as beat's watermark says it |
+//! | `held` | which tick, one that couldn't send it, wrote `after` last |
 //! | `paused` | nothing is due until it is resumed; a change of the definition leaves it |
 //! | `removed` | it is to be deleted, once what was handed out is revoked |
 //! | `revoking` | some of `earlier` has still to be revoked |
@@ -35,6 +36,7 @@ pub(super) mod field {
     pub(crate) const AFTER: &str = "after";
     pub(crate) const EARLIER: &str = "earlier";
     pub(crate) const ENTRY: &str = "entry";
+    pub(crate) const HELD: &str = "held";
     pub(crate) const PAUSED: &str = "paused";
     pub(crate) const REMOVED: &str = "removed";
     pub(crate) const REVISION: &str = "revision";
@@ -81,6 +83,7 @@ pub(super) struct Stored {
     pub(super) revision: Option<i64>,
     pub(super) since: Timestamp,
     pub(super) after: Option<Timestamp>,
+    pub(super) held: Option<String>,
     pub(super) paused: bool,
     pub(super) removed: bool,
     pub(super) revoking: bool,
@@ -149,6 +152,7 @@ impl Stored {
             revision: number(item, field::REVISION),
             since: instant(item, field::SINCE).unwrap_or_default(),
             after: instant(item, field::AFTER),
+            held: self::text(item, field::HELD).map(str::to_owned),
             paused: flag(item, field::PAUSED),
             removed: flag(item, field::REMOVED),
             revoking: flag(item, field::REVOKING),
@@ -189,6 +193,14 @@ impl Stored {
         match self.runs {
             Some(runs) => When::Eq(field::RUNS.into(), runs.into()),
             None => When::Not(Box::new(When::Has(field::RUNS.into()))),
+        }
+    }
+
+    /// That no tick has held it back since it was read.
+    pub(super) fn unheld(&self) -> When {
+        match &self.held {
+            Some(held) => When::Eq(field::HELD.into(), held.as_str().into()),
+            None => When::Not(Box::new(When::Has(field::HELD.into()))),
         }
     }
 

@@ -14,6 +14,7 @@ use super::stored::{self, PARTITION, PREFIX, Source, Stored, field, key};
 use super::{AHEAD, Beat, look};
 use crate::app::App;
 use crate::error::{Error, Result};
+use crate::id;
 use crate::ports::{BATCH_READS, Change, Item, Key, Op, Outcome, When, Write};
 use crate::signature::Signature;
 use crate::time::Timestamp;
@@ -297,32 +298,41 @@ impl Turn {
     /// Writes from where the next tick is to go on, if that isn't the watermark.
     async fn hold(&self, app: &App) -> Result<()> {
         let after = match self.rest {
-            Some(rest) if !self.failed => rest,
-            _ if self.failed && self.stored.after.is_none() => self.from,
-            _ => return Ok(()),
+            _ if self.failed => self.from,
+            Some(rest) => rest,
+            None => return Ok(()),
         };
-        self.write(app, Change::Set(field::AFTER.into(), after.into()), None)
-            .await
+        let mut changes = vec![Change::Set(field::AFTER.into(), after.into())];
+        if self.failed {
+            // It may say so already, and another tick be about to take that away for what it has sent itself.
+            let ports = app.ports();
+            let held = id::fresh(&*ports.clock, &*ports.entropy);
+            changes.push(Change::Set(field::HELD.into(), held.into()));
+        }
+        self.write(app, changes, None).await
     }
 
     /// The watermark says from now on where to go on.
     async fn release(&self, app: &App) -> Result<()> {
         match self.stored.after {
             Some(after) if !self.failed && self.rest.is_none() => {
-                let change = Change::Remove(field::AFTER.into());
-                let as_read = When::Eq(field::AFTER.into(), after.into());
-                self.write(app, change, Some(as_read)).await
+                let gone = [field::AFTER, field::HELD].map(|name| Change::Remove(name.into()));
+                let as_read = When::All(vec![
+                    When::Eq(field::AFTER.into(), after.into()),
+                    self.stored.unheld(),
+                ]);
+                self.write(app, gone.into(), Some(as_read)).await
             }
             _ => Ok(()),
         }
     }
 
     /// Refused, somebody has changed the entry: he has said from where to go on.
-    async fn write(&self, app: &App, change: Change, when: Option<When>) -> Result<()> {
+    async fn write(&self, app: &App, changes: Vec<Change>, when: Option<When>) -> Result<()> {
         let when = std::iter::once(self.stored.unchanged()).chain(when);
         let write = Write {
             key: key(&self.stored.name),
-            op: Op::Update(vec![change]),
+            op: Op::Update(changes),
             when: When::All(when.collect()),
         };
         app.ports().store.write(write).await.map(drop)

@@ -166,3 +166,33 @@ async fn a_tick_that_read_what_was_before_an_edit_sends_what_is_revoked() {
     assert!(world.ran("a").is_empty());
     assert_eq!(world.ran("b"), [30, 60, 90, 120]);
 }
+
+/// Two ticks at a time: the one that can't send an entry reads it while the other, which has, is about to note that nothing
+/// of it is left.
+#[tokio::test(start_paused = true)]
+async fn what_one_tick_could_not_send_stays_due_whatever_another_notes() {
+    #[task]
+    async fn another() {}
+    let world = World::new();
+    let slow = AtomicU32::new(0);
+    // The watermark moves at once; the answer takes ten seconds.
+    let first = faulty(world.app().ports(), move |call| match call {
+        Call::Write if slow.fetch_add(1, Ordering::Relaxed) == 0 => Fault::Slow(10),
+        _ => Fault::None,
+    });
+    let first = app(first);
+    world.entries().add(noting("a", seconds(72))).await.unwrap();
+    let beat = Beat::new();
+    let second = async {
+        world.wait(5).await;
+        // Another deployment, which doesn't know the task. 72 is due in its time, and not in the first's.
+        let other = App::new(world.app().ports().clone(), Config::memory());
+        let other = other.tasks(tasks![another]);
+        assert_eq!(beat.tick(&other).await.unwrap().left_out, 1);
+    };
+    let (ticked, ()) = tokio::join!(beat.tick(&first), second);
+    assert_eq!(ticked.unwrap().sent, 0);
+    world.pass(50).await;
+    world.minutes(&beat, 2).await;
+    assert_eq!(world.ran("a"), [72, 144]);
+}
