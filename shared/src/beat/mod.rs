@@ -30,6 +30,7 @@ use crate::signature::Signature;
 
 pub use crate::schedule::{Schedule, at, crontab, crontab_vixie, every, solar};
 pub use entries::{Coming, Entries, Past, Standing};
+#[cfg(feature = "http")]
 pub(crate) use entry::ENTRY_BYTES;
 pub use entry::{CatchUp, Entry};
 pub use marks::{Marks, StateMarks};
