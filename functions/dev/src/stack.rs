@@ -33,6 +33,8 @@ pub struct Settings {
     /// How many times as fast as the real one the clock runs, 1 to [`FASTEST`](crate::clock::FASTEST). [`INVOCATION`]
     /// and [`VISIBILITY`] are real time: a task has as long to run as ever.
     pub speed: u32,
+    /// Whether beat ticks.
+    pub beat: bool,
 }
 
 impl Default for Settings {
@@ -42,6 +44,7 @@ impl Default for Settings {
             workers: 1,
             at: None,
             speed: 1,
+            beat: true,
         }
     }
 }
@@ -88,9 +91,9 @@ impl Stack {
         };
         let workers = Workers::start(&start, settings.workers.max(1))?;
         let server = tokio::spawn(listener.serve(app.clone()));
-        let ticked = app.clone();
+        let (ticked, ticks) = (app.clone(), settings.beat);
         let beat = tokio::spawn(async move {
-            if let Err(error) = schedule.run(&ticked).await {
+            if ticks && let Err(error) = schedule.run(&ticked).await {
                 tracing::error!(%error, "beat ended");
             }
         });

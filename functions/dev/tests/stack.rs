@@ -22,6 +22,7 @@ async fn started_at(now: &str, speed: u32, workers: usize) -> Stack {
         workers,
         at: Some(now.parse().unwrap()),
         speed,
+        ..Settings::default()
     };
     Stack::start(&settings).await.unwrap()
 }
