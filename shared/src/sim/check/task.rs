@@ -200,6 +200,10 @@ impl Judge<'_> {
             let begins_life =
                 |step: &&Step| step.by == Caller::Sender && step.state == State::Retry;
             let recorded = recorded.filter(|step| !begins_life(step));
+            // Without a claim it knows its own message only, of which a sender that asked twice has sent two.
+            let by = Caller::Invocation(run.invocation);
+            let is_claim = |step: &Step| step.state == State::Started && step.by == by;
+            let recorded = recorded.filter(|_| steps.iter().any(is_claim));
             let due = match recorded {
                 // Its record says when it is due, be it earlier than it was.
                 Some(step) if step.state == State::Pending => step.due_at,
