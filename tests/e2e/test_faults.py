@@ -18,7 +18,7 @@ from e2e.deployment import FINAL, ROOT, VISIBILITY, Stack, until
 from e2e.emulator import Ministack, free_port
 from e2e.faults import FIGURES, RULES, Entries, Killer, Microburst, freeze
 from e2e.variant import variant
-from e2e.wire import Wire
+from e2e.wire import Call, Wire
 from e2e.workload import Sent, Workload, ask, send
 from e2e.writes import states_written
 
@@ -185,6 +185,21 @@ def test_a_final_state_was_written_once(rough, outcome):
     finals = collections.Counter(task_id for task_id, status in written if status in FINAL)
     assert set(finals) == set(outcome.load.all)
     assert not {task_id: count for task_id, count in finals.items() if count != 1}
+
+
+def test_a_status_set_beside_other_clauses_is_read():
+    """As the functions print them, whichever clauses follow."""
+    request = {
+        "Key": {"id": {"S": "t-1"}},
+        "UpdateExpression": "SET #0 = :0, #1 = list_append(if_not_exists(#1, :1), :2) ADD #2 :3 REMOVE #3",
+        "ExpressionAttributeNames": {"#0": "status", "#1": "attempts", "#2": "crashes", "#3": "owner"},
+        "ExpressionAttributeValues": {":0": {"S": "RETRY"}, ":1": {"L": []}, ":2": {"L": []}, ":3": {"N": "1"}},
+    }
+    call = Call("key", "DynamoDB_20120810.UpdateItem", request, 200, {})
+    assert list(states_written(call)) == [("t-1", "RETRY")]
+    last = {**request, "UpdateExpression": "SET #1 = list_append(if_not_exists(#1, :1), :2), #0 = :0 ADD #2 :3"}
+    assert list(states_written(Call("key", call.operation, last, 200, {}))) == [("t-1", "RETRY")]
+    assert not list(states_written(Call("key", call.operation, last, 400, {})))
 
 
 def test_of_a_group_none_began_before_its_predecessor_was_final(rough, outcome):

@@ -1,9 +1,12 @@
 """What calls of functions wrote into the table of results."""
 
+import re
 from collections.abc import Iterator
 
 from e2e.deployment import FINAL
 from e2e.wire import Call
+
+_ASSIGNMENT = re.compile(r"(#\w+) = (:\w+)")
 
 
 def states_written(call: Call) -> Iterator[tuple[str, str]]:
@@ -19,10 +22,10 @@ def states_written(call: Call) -> Iterator[tuple[str, str]]:
         yield request["Item"]["id"]["S"], request["Item"].get("status", {}).get("S", "")
     elif call.operation.endswith(".UpdateItem"):
         names, values = request.get("ExpressionAttributeNames", {}), request.get("ExpressionAttributeValues", {})
-        for assignment in request["UpdateExpression"].split("SET ")[-1].split(" REMOVE ")[0].split(","):
-            alias, _, value = assignment.partition("=")
-            if names.get(alias.strip()) == "status":
-                yield request["Key"].get("id", {}).get("S", ""), values[value.strip()]["S"]
+        # Whichever clauses there are: only SET assigns, and a name to a value.
+        for alias, value in _ASSIGNMENT.findall(request["UpdateExpression"]):
+            if names[alias] == "status":
+                yield request["Key"].get("id", {}).get("S", ""), values[value]["S"]
 
 
 def _by_statement(statement: dict) -> tuple[str, str]:
