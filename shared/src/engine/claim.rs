@@ -14,7 +14,8 @@ use crate::context::DUE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
-use crate::record::{Attempt, State, attempts, count, field};
+use crate::record::{Attempt, State, attempts, count, field, unreported};
+use crate::report::Reports;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -52,6 +53,8 @@ pub(super) struct Claimed {
     deaths: u32,
     /// What steps of earlier runs have left.
     pub(super) checkpoints: Arc<Checkpoints>,
+    /// What this run says of itself.
+    pub(super) reports: Arc<Reports>,
     /// What this run has sent.
     pub(super) children: Vec<String>,
     /// The members that this run adds to its group.
@@ -105,6 +108,7 @@ impl Batch<'_> {
                 fenced: false,
                 deaths: 0,
                 checkpoints: Arc::default(),
+                reports: Arc::default(),
                 children: Vec::new(),
                 added: Vec::new(),
             }));
@@ -121,6 +125,7 @@ impl Batch<'_> {
                 fenced: true,
                 deaths,
                 checkpoints,
+                reports: self.reports(job, self.lease_until(&attempt)),
                 children: Vec::new(),
                 added: Vec::new(),
             })
@@ -161,6 +166,7 @@ impl Batch<'_> {
             // The claim whose answer was lost has counted itself.
             deaths: count(item, field::CRASHES).saturating_sub(1),
             checkpoints: self.checkpoints(job, Some(item)),
+            reports: self.reports(job, self.lease_until(&attempt)),
             children: Vec::new(),
             added: Vec::new(),
         });
@@ -256,6 +262,7 @@ impl Batch<'_> {
     async fn write_release(&self, job: &Job<'_>) -> Result<Outcome> {
         // Due at once: no time is set, which another's clock might not have reached.
         let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
+        changes.extend(unreported());
         let release = |changes: &[Change], when| Write {
             key: Key::Result(job.message.id.clone()),
             op: Op::Update(changes.to_vec()),
@@ -359,6 +366,7 @@ impl Batch<'_> {
             vec![attempt.to_attribute()],
         ));
         changes.extend(unparked());
+        changes.extend(unreported());
         let mut when = self.unleased(job);
         // A death is counted where it is the message's own.
         if self.singled_out(job) && job.alone {

@@ -8,7 +8,7 @@ use crate::failure::shortened;
 use crate::group::added_id;
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
-use crate::record::{self, State, anew, field, is_expired, kept};
+use crate::record::{self, State, anew, field, is_expired, kept, unreported};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -203,6 +203,9 @@ impl Batch<'_> {
             && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored)
         {
             changes.push(Change::Remove(field::CHECKPOINTS.into()));
+        }
+        if claimed.reports.any() {
+            changes.extend(unreported());
         }
         let key = Key::Result(job.message.id.clone());
         if claimed.fenced {
