@@ -13,7 +13,7 @@ use crate::engine::{Branch, reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, Ports, When, Write};
 use crate::record::{self, field};
-use crate::report::{Latest, Reports};
+use crate::report::Reports;
 use crate::time::Timestamp;
 
 /// The most bytes that the checkpoints of one task hold together, names and values.
@@ -93,9 +93,9 @@ impl Checkpoints {
                 .map(|(name, json)| (name.clone().into(), json.as_str().into()))
                 .collect(),
         );
-        let reported = reports.take();
+        let reported = reports.along();
         let mut changes = vec![Change::Set(field::CHECKPOINTS.into(), value)];
-        changes.extend(reported.iter().flat_map(Latest::changes));
+        changes.extend(reported.changes());
         let write = Write {
             key: claim.key.clone(),
             op: Op::Update(changes),
@@ -103,9 +103,7 @@ impl Checkpoints {
         };
         let first = ports.store.write(write.clone()).await;
         let outcome = record::insist(ports, &write, first, claim.until).await;
-        if let Some(reported) = reported {
-            reports.wrote(reported, &outcome);
-        }
+        reported.wrote(&outcome);
         match outcome? {
             Outcome::Applied(_) => {
                 reached(Branch::CheckpointKept);

@@ -346,7 +346,9 @@ impl Context {
             return Err(TaskError::permanent(why));
         }
         let meta = written(&meta).map_err(|error| {
-            TaskError::permanent(format!("the meta of state `{state}` can't be JSON: {error}"))
+            TaskError::permanent(format!(
+                "the meta of state `{state}` can't be JSON: {error}"
+            ))
         })?;
         if meta.len() > META_BYTES {
             let bytes = meta.len();

@@ -82,12 +82,39 @@ impl Latest {
     pub(crate) fn changes(&self) -> impl Iterator<Item = Change> {
         let progress = self.progress.as_ref().map(Progress::to_attribute);
         let custom = self.custom.as_ref();
-        let custom = custom.map(|Custom { state, meta, at }| {
-            CustomState::to_attribute(state, meta, *at)
-        });
+        let custom =
+            custom.map(|Custom { state, meta, at }| CustomState::to_attribute(state, meta, *at));
         let named = [(field::PROGRESS, progress), (field::CUSTOM, custom)];
         let set = |(name, value): (&'static str, Option<_>)| Some(Change::Set(name.into(), value?));
         named.into_iter().filter_map(set)
+    }
+}
+
+/// What goes along with a write that a body may give up half way: then it is given back.
+pub(crate) struct Along<'a> {
+    reports: &'a Reports,
+    taken: Option<Latest>,
+}
+
+impl Along<'_> {
+    /// What it makes of the record.
+    pub(crate) fn changes(&self) -> impl Iterator<Item = Change> {
+        self.taken.iter().flat_map(Latest::changes)
+    }
+
+    /// What became of the write.
+    pub(crate) fn wrote(mut self, outcome: &Result<Outcome>) {
+        if let Some(taken) = self.taken.take() {
+            self.reports.wrote(taken, outcome);
+        }
+    }
+}
+
+impl Drop for Along<'_> {
+    fn drop(&mut self) {
+        if let Some(taken) = self.taken.take() {
+            self.reports.give_back(taken);
+        }
     }
 }
 
@@ -159,7 +186,7 @@ impl Reports {
         })
     }
 
-    /// What became of what was taken. What couldn't be written is written with the next, unless there is newer.
+    /// What became of what was taken.
     pub(crate) fn wrote(&self, taken: Latest, outcome: &Result<Outcome>) {
         let mut said = self.said();
         said.writing = false;
@@ -175,16 +202,33 @@ impl Reports {
             }
             Err(error) if error.is_retryable() => {
                 tracing::debug!(?key, %error, "what it reports is shown later");
-                let Latest { progress, custom } = taken;
-                let latest = &mut said.latest;
-                latest.progress = latest.progress.take().or(progress);
-                latest.custom = latest.custom.take().or(custom);
-                self.wanted.notify_one();
+                drop(said);
+                self.give_back(taken);
             }
             Err(error) => {
                 said.listener = Listener::Gone;
                 tracing::warn!(?key, %error, "what it reports isn't shown");
             }
+        }
+    }
+
+    /// What was taken isn't written: it is with the next, unless there is newer.
+    fn give_back(&self, taken: Latest) {
+        let mut said = self.said();
+        said.writing = false;
+        if said.listener == Listener::Listens {
+            let latest = &mut said.latest;
+            latest.progress = latest.progress.take().or(taken.progress);
+            latest.custom = latest.custom.take().or(taken.custom);
+            self.wanted.notify_one();
+        }
+    }
+
+    /// Takes what may go along with another write of the run.
+    pub(crate) fn along(&self) -> Along<'_> {
+        Along {
+            reports: self,
+            taken: self.take(),
         }
     }
 

@@ -20,6 +20,7 @@ use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::finish::fence;
+use super::reporter::held;
 use super::standing::{Standing, abandoned, tree};
 use super::{Batch, Branch, Job, Known, LEASE_GRACE, Rule, reached};
 
@@ -118,7 +119,7 @@ impl Batch<'_> {
             runs.push(attempt.clone());
             let counted = old.filter(|_| self.worker.keeps(Rule::CountDeaths));
             let deaths = counted.map_or(0, |old| count(old, field::CRASHES));
-            let checkpoints = self.checkpoints(job, old);
+            let checkpoints = self.checkpoints(job, old, self.lease_until(&attempt));
             Claim::Mine(Claimed {
                 started_at,
                 attempts: runs,
@@ -165,7 +166,7 @@ impl Batch<'_> {
             fenced: true,
             // The claim whose answer was lost has counted itself.
             deaths: count(item, field::CRASHES).saturating_sub(1),
-            checkpoints: self.checkpoints(job, Some(item)),
+            checkpoints: self.checkpoints(job, Some(item), self.lease_until(&attempt)),
             reports: self.reports(job, self.lease_until(&attempt)),
             children: Vec::new(),
             added: Vec::new(),
@@ -198,11 +199,16 @@ impl Batch<'_> {
     }
 
     /// What earlier runs have left, and where this one adds to it.
-    fn checkpoints(&self, job: &Job<'_>, old: Option<&Item>) -> Arc<Checkpoints> {
+    fn checkpoints(
+        &self,
+        job: &Job<'_>,
+        old: Option<&Item>,
+        lease_until: Timestamp,
+    ) -> Arc<Checkpoints> {
         let claimed = checkpoint::Claimed {
             key: Key::Result(job.message.id.clone()),
             fence: match self.worker.keeps(Rule::FenceCheckpoints) {
-                true => fence(job),
+                true => held(job, lease_until),
                 false => When::Present,
             },
             until: self.stop_at(),

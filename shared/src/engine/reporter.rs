@@ -10,10 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use crate::ports::{Key, When, Write};
+use crate::record::field;
 use crate::report::{Claimed, EVERY, Latest, Reports};
 use crate::time::Timestamp;
 
-use super::{Batch, Job, Rule, finish};
+use super::finish::fence;
+use super::{Batch, Job, Rule};
 
 /// The runs of a batch that may have something to say.
 #[derive(Default)]
@@ -44,15 +46,20 @@ impl Reporter {
     }
 }
 
+/// Only while the run that claimed the task until then is at it: unlike [`fence`], not when it is over because others
+/// stand for the task.
+pub(super) fn held(job: &Job<'_>, lease_until: Timestamp) -> When {
+    let lease = When::Eq(field::LEASE_UNTIL.into(), lease_until.into());
+    When::All(vec![fence(job), lease])
+}
+
 impl Batch<'_> {
-    /// What a run of this job reports stands under its claim, which names its lease too: others that stand for
-    /// the task have taken that away.
+    /// What a run of this job has to report, and where it goes.
     pub(super) fn reports(&self, job: &Job<'_>, lease_until: Timestamp) -> Arc<Reports> {
-        let lease = When::Eq(crate::record::field::LEASE_UNTIL.into(), lease_until.into());
         let claim = Claimed {
             key: Key::Result(job.message.id.clone()),
             fence: match self.worker.keeps(Rule::FenceReports) {
-                true => When::All(vec![finish::fence(job), lease]),
+                true => held(job, lease_until),
                 false => When::Present,
             },
         };
@@ -68,8 +75,14 @@ impl Batch<'_> {
             self.reporter.wanted.notified().await;
             let worked = self.now().since(self.started);
             let over = worked.as_millis() / EVERY.as_millis();
-            turn = u32::try_from(over).unwrap_or(u32::MAX).max(turn).saturating_add(1);
-            ports.clock.sleep((EVERY * turn).saturating_sub(worked)).await;
+            turn = u32::try_from(over)
+                .unwrap_or(u32::MAX)
+                .max(turn)
+                .saturating_add(1);
+            ports
+                .clock
+                .sleep((EVERY * turn).saturating_sub(worked))
+                .await;
             let news = self.reporter.take();
             if news.is_empty() {
                 continue;

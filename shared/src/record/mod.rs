@@ -16,8 +16,8 @@ use crate::ports::{Attribute, Field, Item};
 use crate::time::Timestamp;
 
 pub(crate) use anew::{anew, insist, write};
-pub(crate) use report::{is_no_custom_state, unreported};
 pub use report::{CustomState, Progress};
+pub(crate) use report::{is_no_custom_state, unreported};
 pub use state::State;
 
 /// Attribute names of the results table.

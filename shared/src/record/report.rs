@@ -172,7 +172,10 @@ mod tests {
         let at = Timestamp::from_millis(5);
         let kept = CustomState::to_attribute("PROGRESS", r#"{"page":3}"#, at);
         let read = CustomState::read(&kept).unwrap();
-        assert_eq!((read.state.as_str(), read.meta), ("PROGRESS", json!({"page": 3})));
+        assert_eq!(
+            (read.state.as_str(), read.meta),
+            ("PROGRESS", json!({"page": 3}))
+        );
     }
 
     #[test]
@@ -181,7 +184,12 @@ mod tests {
             (30, Some(120), Some("pages"), "30 of 120 (25 %): pages"),
             (7, None, Some("pages"), "7: pages"),
             (0, Some(0), None, "0 of 0"),
-            (u64::MAX, Some(u64::MAX), None, "18446744073709551615 of 18446744073709551615 (100 %)"),
+            (
+                u64::MAX,
+                Some(u64::MAX),
+                None,
+                "18446744073709551615 of 18446744073709551615 (100 %)",
+            ),
         ] {
             assert_eq!(progress(done, total, note).to_string(), line);
         }
