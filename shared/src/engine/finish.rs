@@ -199,8 +199,12 @@ impl Batch<'_> {
         if claimed.fenced && matches!(verdict, Verdict::Replaced(_)) {
             changes.push(Change::Remove(field::LEASE_UNTIL.into()));
         }
+        // Nor does the body of what others stand for run again.
         if claimed.checkpoints.any()
-            && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored)
+            && matches!(
+                verdict,
+                Verdict::Success { .. } | Verdict::Ignored | Verdict::Replaced(_)
+            )
         {
             changes.push(Change::Remove(field::CHECKPOINTS.into()));
         }
