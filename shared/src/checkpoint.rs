@@ -13,6 +13,7 @@ use crate::engine::{Branch, reached};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, Ports, When, Write};
 use crate::record::{self, field};
+use crate::report::Reports;
 use crate::time::Timestamp;
 
 /// The most bytes that the checkpoints of one task hold together, names and values.
@@ -54,12 +55,18 @@ impl Checkpoints {
         self.values.lock().await.get(name).cloned()
     }
 
-    /// Writes one down, with those there are.
+    /// Writes one down, with those there are, and with what the run has to report.
     ///
     /// # Errors
     /// `Invalid` without a claim, `TooLarge` over [`CHECKPOINT_BYTES`], `Conflict` when the claim is
     /// lost, and what the store says when it still does at the end of the run.
-    pub(crate) async fn set(&self, ports: &Ports, name: &str, json: String) -> Result<()> {
+    pub(crate) async fn set(
+        &self,
+        ports: &Ports,
+        reports: &Reports,
+        name: &str,
+        json: String,
+    ) -> Result<()> {
         let Some(claim) = &self.claim else {
             let what = "an idempotent task has no claim to keep checkpoints under: \
                         take `idempotent` away, or the checkpoint";
@@ -86,13 +93,18 @@ impl Checkpoints {
                 .map(|(name, json)| (name.clone().into(), json.as_str().into()))
                 .collect(),
         );
+        let reported = reports.along();
+        let mut changes = vec![Change::Set(field::CHECKPOINTS.into(), value)];
+        changes.extend(reported.changes());
         let write = Write {
             key: claim.key.clone(),
-            op: Op::Update(vec![Change::Set(field::CHECKPOINTS.into(), value)]),
+            op: Op::Update(changes),
             when: claim.fence.clone(),
         };
         let first = ports.store.write(write.clone()).await;
-        match record::insist(ports, &write, first, claim.until).await? {
+        let outcome = record::insist(ports, &write, first, claim.until).await;
+        reported.wrote(&outcome);
+        match outcome? {
             Outcome::Applied(_) => {
                 reached(Branch::CheckpointKept);
                 *values = changed;

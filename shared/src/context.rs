@@ -15,12 +15,15 @@ use crate::canvas::{self, Canvas};
 use crate::checkpoint::Checkpoints;
 use crate::engine::{Branch, reached};
 use crate::error::ErrorKind;
-use crate::failure::{BoxError, TaskError};
+use crate::failure::{BoxError, TaskError, shortened};
 use crate::id;
 use crate::launch::Origin;
 use crate::message::Message;
+use crate::record::{Progress, is_no_custom_state};
+use crate::report::{Custom, META_BYTES, NOTE_BYTES, Reports};
 use crate::result::AsyncResult;
 use crate::signature::Signature;
+use crate::task::written;
 use crate::time::Timestamp;
 
 /// So many children are remembered in a task's record.
@@ -46,6 +49,7 @@ pub struct Context {
     /// The members it adds to its group, as JSON.
     added: Mutex<Vec<Value>>,
     checkpoints: Arc<Checkpoints>,
+    reports: Arc<Reports>,
     derives_children: bool,
 }
 
@@ -69,12 +73,18 @@ impl Context {
             sent: Mutex::default(),
             added: Mutex::default(),
             checkpoints: Arc::default(),
+            reports: Arc::default(),
             derives_children: true,
         }
     }
 
     pub(crate) fn with_checkpoints(mut self, checkpoints: Arc<Checkpoints>) -> Self {
         self.checkpoints = checkpoints;
+        self
+    }
+
+    pub(crate) fn with_reports(mut self, reports: Arc<Reports>) -> Self {
+        self.reports = reports;
         self
     }
 
@@ -243,7 +253,10 @@ impl Context {
         })?;
         #[cfg(feature = "sim")]
         crate::sim::stepped(self, name, &json, false);
-        let kept = self.checkpoints.set(self.app.ports(), name, json).await;
+        let kept = self
+            .checkpoints
+            .set(self.app.ports(), &self.reports, name, json)
+            .await;
         match kept {
             Ok(()) => Ok(value),
             Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::TooLarge) => {
@@ -251,6 +264,102 @@ impl Context {
             }
             Err(error) => Err(TaskError::retry(error)),
         }
+    }
+
+    /// Says how far the task has come: `done` of `total`, where 0 says that nobody knows how much there is, and a
+    /// note for people; an empty one is none. Its record shows it as [`Record::progress`](crate::Record::progress),
+    /// and so do the HTTP API and the page.
+    ///
+    /// A call costs nothing and never fails. Once a second, at the most, the latest is written to the record, while
+    /// the task awaits something; what takes less than a second writes nothing. It is there while the task is
+    /// STARTED: its end, and the next run, take it away. An idempotent task has no record while it runs, unless it
+    /// was [claimed all the same](crate::guide::tasks); then, and if the run has lost its lease, a warning is logged
+    /// once and nothing is written.
+    ///
+    /// Numbers are of any type; what isn't a whole number from 0 on counts as 0. Of a note 500 bytes are kept.
+    ///
+    /// ```
+    /// use sedano::{Context, TaskError, task};
+    ///
+    /// # async fn import(row: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// #[task(retry)]
+    /// async fn import_all(#[ctx] ctx: &Context, rows: Vec<String>) -> Result<(), TaskError> {
+    ///     for (done, row) in rows.iter().enumerate() {
+    ///         ctx.progress(done, rows.len(), format!("row {row}"));
+    ///         import(row).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn progress(
+        &self,
+        done: impl TryInto<u64>,
+        total: impl TryInto<u64>,
+        note: impl Into<String>,
+    ) {
+        let note = note.into();
+        let progress = Progress {
+            done: done.try_into().unwrap_or(0),
+            total: total.try_into().ok().filter(|total| *total > 0),
+            note: (!note.is_empty()).then(|| match note.len() > NOTE_BYTES {
+                true => shortened(&note, NOTE_BYTES),
+                false => note,
+            }),
+            at: self.app.now(),
+        };
+        self.reports.progress(self.id(), progress);
+    }
+
+    /// Gives the task a state of its own, with what there is to say about it: Celery's
+    /// `self.update_state(state=…, meta=…)`. Its record shows both as [`Record::custom`](crate::Record::custom), beside
+    /// `status`, which stays STARTED.
+    ///
+    /// It is written as [`progress`](Context::progress) is, in the same write, and is gone as soon: once a second at
+    /// the most, the latest; while the task is STARTED.
+    ///
+    /// ```
+    /// use sedano::{Context, TaskError, task};
+    /// use serde_json::json;
+    ///
+    /// # async fn fetch(page: u32) -> Result<(), std::io::Error> { Ok(()) }
+    /// #[task(retry)]
+    /// async fn crawl(#[ctx] ctx: &Context, pages: u32) -> Result<(), TaskError> {
+    ///     for page in 0..pages {
+    ///         ctx.update_state("PROGRESS", json!({"current": page, "total": pages}))?;
+    ///         fetch(page).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// Permanent: a name that isn't 1 to 64 of A to Z, 0 to 9 and `_`, a letter first, or that is a state of
+    /// every task (`SUCCESS`); a `meta` that can't be written as JSON, or has over 16 KB of it. None for what becomes of
+    /// the write.
+    pub fn update_state(
+        &self,
+        state: impl Into<String>,
+        meta: impl Serialize,
+    ) -> Result<(), TaskError> {
+        let state = state.into();
+        if let Some(why) = is_no_custom_state(&state) {
+            return Err(TaskError::permanent(why));
+        }
+        let meta = written(&meta).map_err(|error| {
+            TaskError::permanent(format!(
+                "the meta of state `{state}` can't be JSON: {error}"
+            ))
+        })?;
+        if meta.len() > META_BYTES {
+            let bytes = meta.len();
+            return Err(TaskError::permanent(format!(
+                "the meta of state `{state}` has {bytes} bytes; {META_BYTES} is the most: keep a reference to the \
+                 data instead"
+            )));
+        }
+        let at = self.app.now();
+        self.reports.custom(self.id(), Custom { state, meta, at });
+        Ok(())
     }
 
     /// The application: to look up results, or to send what isn't a child of this task.

@@ -84,6 +84,7 @@ mod parked;
 mod plan;
 pub mod ports;
 mod record;
+mod report;
 mod result;
 pub mod schedule;
 mod signature;
@@ -112,7 +113,7 @@ pub use failure::{
 };
 pub use message::{Message, VERSION};
 pub use options::{Backoff, Options};
-pub use record::{Attempt, Record, State};
+pub use record::{Attempt, CustomState, Progress, Record, State};
 pub use result::{AsyncResult, Completed, Get, Graph, Node, ResultError};
 pub use sedano_macros::task;
 pub use signature::Signature;

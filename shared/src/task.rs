@@ -225,8 +225,8 @@ async fn run<T: Task>(ctx: &Context, args: Args, kwargs: Kwargs) -> Result<Strin
     })
 }
 
-/// A result as JSON that can be read back.
-fn written(output: &impl Serialize) -> Result<String, String> {
+/// A value as JSON that can be read back.
+pub(crate) fn written(output: &impl Serialize) -> Result<String, String> {
     finite::check(output, json::DEPTH).map_err(|error| error.to_string())?;
     serde_json::to_string(output).map_err(|error| error.to_string())
 }

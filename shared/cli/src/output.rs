@@ -67,6 +67,8 @@ pub(crate) struct View {
     pub(crate) id: String,
     pub(crate) status: String,
     task: Option<String>,
+    progress: Option<Progress>,
+    custom: Option<Custom>,
     result: Option<Value>,
     error: Option<TaskFailure>,
     #[serde(default)]
@@ -81,6 +83,22 @@ pub(crate) struct View {
     root_id: Option<String>,
     #[serde(default)]
     attempts: Vec<Run>,
+}
+
+/// How far a task has come, by its own account.
+#[derive(Debug, Deserialize)]
+struct Progress {
+    done: u64,
+    total: Option<u64>,
+    note: Option<String>,
+}
+
+/// The state that a task has given itself.
+#[derive(Debug, Deserialize)]
+struct Custom {
+    state: String,
+    #[serde(default)]
+    meta: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -152,6 +170,8 @@ impl View {
         let mut row = |name, value: Option<String>| rows.extend(value.map(|value| (name, value)));
         row("task", self.task.clone());
         row("status", Some(self.status.clone()));
+        row("state", self.custom.as_ref().map(Custom::line));
+        row("progress", self.progress.as_ref().map(Progress::line));
         row("result", self.result.as_ref().map(Value::to_string));
         for (place, line) in self.error_lines().into_iter().enumerate() {
             row(if place == 0 { "error" } else { "" }, Some(line));
@@ -176,6 +196,24 @@ impl View {
             .iter()
             .map(|(name, value)| format!("{name:<9} {value}"));
         lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Progress {
+    fn line(&self) -> String {
+        let total = self.total.map(|total| format!(" of {total}"));
+        let note = self.note.as_ref().map(|note| format!(": {note}"));
+        let [total, note] = [total, note].map(Option::unwrap_or_default);
+        format!("{}{total}{note}", self.done)
+    }
+}
+
+impl Custom {
+    fn line(&self) -> String {
+        match self.meta {
+            Value::Null => self.state.clone(),
+            ref meta => format!("{} {meta}", self.state),
+        }
     }
 }
 
@@ -282,6 +320,22 @@ mod tests {
              \x20         c to no end known in r2"
         );
         assert_eq!((view.exit(), view.is_final()), (Exit::TaskFailed, true));
+    }
+
+    #[test]
+    fn a_running_task_tells_how_far_it_is() {
+        let record = json!({
+            "id": "t1", "status": "STARTED",
+            "progress": {"done": 30, "total": 120, "note": "pages", "at": "a"},
+            "custom": {"state": "PROGRESS", "meta": {"page": 30}, "at": "a"},
+        });
+        assert_eq!(
+            View::of(&record).unwrap().block(),
+            "id        t1\n\
+             status    STARTED\n\
+             state     PROGRESS {\"page\":30}\n\
+             progress  30 of 120: pages"
+        );
     }
 
     #[test]

@@ -58,6 +58,8 @@ pub enum Branch {
     CheckpointKept,
     /// A checkpoint of an earlier run taken.
     CheckpointTaken,
+    /// What a run reports of itself, written.
+    Reported,
     /// A finish written again, for a passing error.
     InsistsOnFinish,
     /// A finish that recognised its own earlier success.
@@ -124,6 +126,7 @@ impl Branch {
         Branch::CutShort,
         Branch::CheckpointKept,
         Branch::CheckpointTaken,
+        Branch::Reported,
         Branch::InsistsOnFinish,
         Branch::OwnFinish,
         Branch::AsksForRecord,

@@ -14,11 +14,13 @@ use crate::context::DUE;
 use crate::error::{Error, ErrorKind, Result};
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
-use crate::record::{Attempt, State, attempts, count, field};
+use crate::record::{Attempt, State, attempts, count, field, unreported};
+use crate::report::Reports;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
 use super::finish::fence;
+use super::reporter::held;
 use super::standing::{Standing, abandoned, tree};
 use super::{Batch, Branch, Job, Known, LEASE_GRACE, Rule, reached};
 
@@ -52,6 +54,8 @@ pub(super) struct Claimed {
     deaths: u32,
     /// What steps of earlier runs have left.
     pub(super) checkpoints: Arc<Checkpoints>,
+    /// What this run says of itself.
+    pub(super) reports: Arc<Reports>,
     /// What this run has sent.
     pub(super) children: Vec<String>,
     /// The members that this run adds to its group.
@@ -105,6 +109,7 @@ impl Batch<'_> {
                 fenced: false,
                 deaths: 0,
                 checkpoints: Arc::default(),
+                reports: Arc::default(),
                 children: Vec::new(),
                 added: Vec::new(),
             }));
@@ -114,13 +119,14 @@ impl Batch<'_> {
             runs.push(attempt.clone());
             let counted = old.filter(|_| self.worker.keeps(Rule::CountDeaths));
             let deaths = counted.map_or(0, |old| count(old, field::CRASHES));
-            let checkpoints = self.checkpoints(job, old);
+            let checkpoints = self.checkpoints(job, old, self.lease_until(&attempt));
             Claim::Mine(Claimed {
                 started_at,
                 attempts: runs,
                 fenced: true,
                 deaths,
                 checkpoints,
+                reports: self.reports(job, self.lease_until(&attempt)),
                 children: Vec::new(),
                 added: Vec::new(),
             })
@@ -160,7 +166,8 @@ impl Batch<'_> {
             fenced: true,
             // The claim whose answer was lost has counted itself.
             deaths: count(item, field::CRASHES).saturating_sub(1),
-            checkpoints: self.checkpoints(job, Some(item)),
+            checkpoints: self.checkpoints(job, Some(item), self.lease_until(&attempt)),
+            reports: self.reports(job, self.lease_until(&attempt)),
             children: Vec::new(),
             added: Vec::new(),
         });
@@ -192,11 +199,16 @@ impl Batch<'_> {
     }
 
     /// What earlier runs have left, and where this one adds to it.
-    fn checkpoints(&self, job: &Job<'_>, old: Option<&Item>) -> Arc<Checkpoints> {
+    fn checkpoints(
+        &self,
+        job: &Job<'_>,
+        old: Option<&Item>,
+        lease_until: Timestamp,
+    ) -> Arc<Checkpoints> {
         let claimed = checkpoint::Claimed {
             key: Key::Result(job.message.id.clone()),
             fence: match self.worker.keeps(Rule::FenceCheckpoints) {
-                true => fence(job),
+                true => held(job, lease_until),
                 false => When::Present,
             },
             until: self.stop_at(),
@@ -256,6 +268,7 @@ impl Batch<'_> {
     async fn write_release(&self, job: &Job<'_>) -> Result<Outcome> {
         // Due at once: no time is set, which another's clock might not have reached.
         let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
+        changes.extend(unreported());
         let release = |changes: &[Change], when| Write {
             key: Key::Result(job.message.id.clone()),
             op: Op::Update(changes.to_vec()),
@@ -359,6 +372,7 @@ impl Batch<'_> {
             vec![attempt.to_attribute()],
         ));
         changes.extend(unparked());
+        changes.extend(unreported());
         let mut when = self.unleased(job);
         // A death is counted where it is the message's own.
         if self.singled_out(job) && job.alone {

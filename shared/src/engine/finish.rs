@@ -8,7 +8,7 @@ use crate::failure::shortened;
 use crate::group::added_id;
 use crate::message::Message;
 use crate::ports::{Attribute, Change, Key, Op, Outcome, When, Write};
-use crate::record::{self, State, anew, field, is_expired, kept};
+use crate::record::{self, State, anew, field, is_expired, kept, unreported};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -199,10 +199,17 @@ impl Batch<'_> {
         if claimed.fenced && matches!(verdict, Verdict::Replaced(_)) {
             changes.push(Change::Remove(field::LEASE_UNTIL.into()));
         }
+        // Nor does the body of what others stand for run again.
         if claimed.checkpoints.any()
-            && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored)
+            && matches!(
+                verdict,
+                Verdict::Success { .. } | Verdict::Ignored | Verdict::Replaced(_)
+            )
         {
             changes.push(Change::Remove(field::CHECKPOINTS.into()));
+        }
+        if claimed.reports.any() {
+            changes.extend(unreported());
         }
         let key = Key::Result(job.message.id.clone());
         if claimed.fenced {

@@ -6,7 +6,7 @@ use crate::failure::Failure;
 use crate::group::{Header, added_id, member_id};
 use crate::message::{Message, Part};
 use crate::ports::{Change, Key, Op, When, Write};
-use crate::record::{self, State, count, field, instant};
+use crate::record::{self, State, count, field, instant, unreported};
 use crate::time::Timestamp;
 use crate::watch::LONGEST;
 
@@ -73,6 +73,8 @@ impl Batch<'_> {
         let now = self.now();
         let canvases = members.iter().filter_map(|member| member.kept.as_ref());
         let steps = canvases.flat_map(|(_, canvas)| canvas.ids());
+        let mut changes = vec![Change::Set(field::STATUS.into(), State::Retry.into())];
+        changes.extend(unreported());
         let revived = steps.filter_map(|(id, _)| {
             let item = items.get(&id)?;
             let attempt = count(item, field::ATTEMPT);
@@ -82,7 +84,7 @@ impl Batch<'_> {
                 let when = vec![When::Eq(field::ATTEMPT.into(), attempt.into()), dead(now)];
                 Write {
                     key: Key::Result(id),
-                    op: Op::Update(vec![Change::Set(field::STATUS.into(), State::Retry.into())]),
+                    op: Op::Update(changes.clone()),
                     when: When::All(when),
                 }
             })
@@ -160,6 +162,7 @@ impl Batch<'_> {
             Change::Set(field::TTL.into(), ttl.as_secs().into()),
             Change::Remove(field::DUE_AT.into()),
         ];
+        changes.extend(unreported());
         if id != group.id {
             changes.push(Change::Set(
                 field::PARENT_ID.into(),

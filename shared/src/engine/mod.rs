@@ -6,7 +6,7 @@
 //! 2. admit: known, not expired, due, none at work that it mustn't overlap ([`overlap`]), and enough time left
 //!    ([`admit`])
 //! 3. claim: one conditional write makes this run the only one ([`claim`])
-//! 4. run, under its limits ([`run`])
+//! 4. run, under its limits ([`run`]); what it reports of itself is written meanwhile ([`reporter`])
 //! 5. decide: what the outcome means ([`decide`])
 //! 6. finish: a write fenced by the claim, then what follows from it ([`finish`])
 //! 7. acknowledge, last of all: the message is the outbox. Whatever dies before, the message comes
@@ -36,6 +36,7 @@ mod outage;
 mod overlap;
 mod park;
 mod reap;
+mod reporter;
 mod reroute;
 mod rules;
 mod run;
@@ -73,6 +74,7 @@ use company::{Company, Seat};
 use decide::Verdict;
 use follow::Up;
 pub(crate) use map::BUILT_IN;
+use reporter::Reporter;
 #[cfg(feature = "sim")]
 pub(crate) use reroute::DEAD;
 #[cfg_attr(
@@ -102,7 +104,11 @@ pub(crate) async fn handle(
     for lane in lanes {
         working.push(batch.lane(lane, company.seat().await));
     }
-    let done = join_all(working).await;
+    let done = tokio::select! {
+        biased;
+        done = join_all(working) => done,
+        never = batch.report() => match never {},
+    };
     let mut dispositions = vec![Disposition::Returned; deliveries.len()];
     for (place, disposition) in done.into_iter().flatten() {
         if let Some(slot) = dispositions.get_mut(place) {
@@ -121,6 +127,7 @@ struct Batch<'a> {
     finishes: Writes<'a>,
     outbox: Outbox<'a>,
     hides: Hides<'a>,
+    reporter: Reporter,
     /// Members of groups that have ended, and whether they failed.
     counts: Pending<(Member, bool), Result<Up>>,
 }
@@ -193,6 +200,7 @@ impl<'a> Batch<'a> {
             finishes: Writes::new(ports),
             outbox: Outbox::new(ports),
             hides: Hides::new(ports),
+            reporter: Reporter::default(),
             counts: Pending::new(),
         }
     }

@@ -70,6 +70,8 @@ pub enum Rule {
     CapHops,
     /// A checkpoint is written only by who holds the claim; without it, by whoever comes to one.
     FenceCheckpoints,
+    /// What a run reports of itself is written only while it holds the claim; without it, whenever it comes.
+    FenceReports,
     /// A record past its ttl counts as absent; without it, it counts until it is removed.
     ForgetExpired,
     /// What waits in its record is entered in the bucket of its minute; without it, it isn't.
@@ -113,6 +115,7 @@ impl Rule {
         Rule::Supersede,
         Rule::CapHops,
         Rule::FenceCheckpoints,
+        Rule::FenceReports,
         Rule::ForgetExpired,
         Rule::EnterParked,
         Rule::AwaitMoves,

@@ -48,6 +48,7 @@ impl Batch<'_> {
             soft.map(|soft| now + soft),
         )
         .with_checkpoints(claimed.checkpoints.clone())
+        .with_reports(claimed.reports.clone())
         .with_derived_children(self.worker.keeps(Rule::DeriveChildIds));
         let args = input.into_iter().chain(message.args.iter().cloned());
         let body = known
@@ -59,6 +60,7 @@ impl Batch<'_> {
                 false => body.await,
             }
         };
+        self.reporter.listen(claimed.reports.clone());
         let clock = &self.worker.app().ports().clock;
         let outcome = tokio::select! {
             biased;
@@ -71,6 +73,7 @@ impl Batch<'_> {
                 TimeLimit(limit).into()
             }),
         };
+        claimed.reports.close();
         claimed.children = context.sent();
         claimed.added = context.added();
         outcome

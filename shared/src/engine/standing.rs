@@ -13,7 +13,7 @@ use crate::id::is_random;
 use crate::launch::outgoing;
 use crate::message::{Message, compress};
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, Outgoing, QueueName, When, Write};
-use crate::record::{self, State, count, field, instant, status};
+use crate::record::{self, State, count, field, instant, status, unreported};
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -277,6 +277,7 @@ impl Batch<'_> {
             Change::Set(field::TTL.into(), (now + expires).as_secs().into()),
             Change::Remove(field::DUE_AT.into()),
         ];
+        changes.extend(unreported());
         changes.extend(tree(&job.message).map(|(name, id)| Change::Set(name.into(), id)));
         if dead {
             let message_id = job.delivery.message_id.as_str();

@@ -5,6 +5,7 @@
 //! absent one, whether or not DynamoDB has removed it yet.
 
 mod anew;
+mod report;
 mod state;
 
 use serde::Serialize;
@@ -15,6 +16,8 @@ use crate::ports::{Attribute, Field, Item};
 use crate::time::Timestamp;
 
 pub(crate) use anew::{anew, insist, write};
+pub use report::{CustomState, Progress};
+pub(crate) use report::{is_no_custom_state, unreported};
 pub use state::State;
 
 /// Attribute names of the results table.
@@ -25,6 +28,7 @@ pub(crate) mod field {
     pub(crate) const CHECKPOINTS: &str = "checkpoints";
     pub(crate) const CHILDREN: &str = "children";
     pub(crate) const CRASHES: &str = "crashes";
+    pub(crate) const CUSTOM: &str = "custom";
     pub(crate) const DUE_AT: &str = "due_at";
     pub(crate) const ERROR: &str = "error";
     pub(crate) const FINISHED_AT: &str = "finished_at";
@@ -36,6 +40,7 @@ pub(crate) mod field {
     pub(crate) const OWNER: &str = "owner";
     pub(crate) const PARKED: &str = "parked";
     pub(crate) const PARENT_ID: &str = "parent_id";
+    pub(crate) const PROGRESS: &str = "progress";
     pub(crate) const QUEUE: &str = "queue";
     pub(crate) const RESULT: &str = "result";
     pub(crate) const RETRIES: &str = "retries";
@@ -58,6 +63,12 @@ pub struct Record {
     pub task: Option<String>,
     /// Where it stands.
     pub status: State,
+    /// How far it has come, by its own account; while STARTED.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// The state that it has given itself; while STARTED.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub custom: Option<CustomState>,
     /// What it returned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<serde_json::Value>,
@@ -128,6 +139,8 @@ impl Record {
             id: id.into(),
             task: None,
             status: State::Pending,
+            progress: None,
+            custom: None,
             result: None,
             error: None,
             retries: 0,
@@ -155,10 +168,25 @@ impl Record {
             return Ok(Self::pending(id));
         };
         let reader = Reader { id, item };
+        let status = status(item).ok_or_else(|| reader.wrong(field::STATUS))?;
+        // A worker of an earlier version, which doesn't know of it, may have left it to a final record.
+        let reported = |name: &str| item.get(name).filter(|_| status == State::Started);
         Ok(Self {
             id: id.to_owned(),
             task: reader.text(field::TASK),
-            status: status(item).ok_or_else(|| reader.wrong(field::STATUS))?,
+            status,
+            progress: match reported(field::PROGRESS) {
+                None => None,
+                Some(said) => {
+                    Some(Progress::read(said).ok_or_else(|| reader.wrong(field::PROGRESS))?)
+                }
+            },
+            custom: match reported(field::CUSTOM) {
+                None => None,
+                Some(said) => {
+                    Some(CustomState::read(said).ok_or_else(|| reader.wrong(field::CUSTOM))?)
+                }
+            },
             result: match reader.text(field::RESULT) {
                 None => None,
                 Some(text) => Some(

@@ -81,6 +81,10 @@ pub(super) struct Step {
     pub(super) error: Option<String>,
     /// What steps have left, as JSON by their names.
     pub(super) checkpoints: BTreeMap<String, String>,
+    /// Who holds the claim, or held it last.
+    pub(super) owner: Option<String>,
+    /// What its run has reported: progress, and a state of its own.
+    pub(super) reported: [Option<Attribute>; 2],
     /// From when on it counts as absent.
     pub(super) ttl: Option<Timestamp>,
     /// What must not change once it is final: result, error, when it ended.

@@ -75,6 +75,11 @@ fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {
         error_kind: error.as_ref().map(|failure| failure.kind.clone()),
         error: error.map(|failure| failure.message),
         checkpoints: checkpoint::of(item),
+        owner: item
+            .get(field::OWNER)
+            .and_then(Attribute::as_text)
+            .map(str::to_owned),
+        reported: [field::PROGRESS, field::CUSTOM].map(|name| item.get(name).cloned()),
         ttl: ttl.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000))),
         outcome: outcome.map(|name| item.get(name).cloned()).into(),
     }

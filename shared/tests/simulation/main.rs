@@ -6,6 +6,7 @@
 mod beat;
 mod canvas;
 mod coverage;
+mod reports;
 mod rules;
 mod samples;
 mod time;

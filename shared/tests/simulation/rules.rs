@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use sedano::sim::{Faults, Invariant, Rule};
 
 use crate::beat::{kept, scheduled};
+use crate::reports::reporting_worlds;
 use crate::time::parked;
 use crate::worlds::{brief, forgotten, mixed, number, ordered, redriven, simulation, steps};
 
@@ -23,6 +24,7 @@ struct Switched {
 enum Worlds {
     Mixed,
     Steps,
+    Reporting,
     Ordered,
     Redriven,
     Forgotten,
@@ -59,7 +61,7 @@ const BELATED: Faults = Faults::all().slow(0.3).done_late(1.0).frozen(0.5);
 pub(crate) const COPIED: Faults = Faults::all().resurfaced(0.3).acknowledgement_lost(0.3);
 
 #[rustfmt::skip]
-const SWITCHED: [Switched; 32] = [
+const SWITCHED: [Switched; 33] = [
     off(Rule::AcknowledgeLast, Worlds::Mixed, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::ClaimBeforeRun, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
     off(Rule::LeaseOutlivesInvocation, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
@@ -88,6 +90,7 @@ const SWITCHED: [Switched; 32] = [
     off(Rule::Supersede, Worlds::Redriven, COPIED, 1000, Invariant::OneFinalState),
     off(Rule::CapHops, Worlds::Mixed, Faults::all(), 100, Invariant::Retries),
     off(Rule::FenceCheckpoints, Worlds::Steps, LATE, 1000, Invariant::StepsOnce),
+    off(Rule::FenceReports, Worlds::Reporting, LATE, 100, Invariant::Reports),
     off(Rule::ForgetExpired, Worlds::Forgotten, FORGETFUL, 20, Invariant::NothingLost),
     off(Rule::EnterParked, Worlds::Parked, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::AwaitMoves, Worlds::Parked, Faults::all(), 100, Invariant::OnTime),
@@ -142,6 +145,7 @@ fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
         let report = match switched.worlds {
             Worlds::Mixed => worlds.run(mixed),
             Worlds::Steps => worlds.run(steps),
+            Worlds::Reporting => worlds.run(reporting_worlds),
             Worlds::Ordered => worlds.queue("orders.fifo").run(ordered),
             Worlds::Redriven => worlds.run(redriven),
             Worlds::Forgotten => brief(worlds).run(forgotten),

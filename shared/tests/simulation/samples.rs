@@ -188,7 +188,8 @@ pub(crate) fn always() -> Tasks {
         patient,
         broken,
         chain,
-        crate::beat::note
+        crate::beat::note,
+        crate::reports::reporting
     ]
 }
 

@@ -15,6 +15,7 @@ mod outage;
 mod parked;
 mod reap;
 mod redrive;
+mod report;
 mod retry;
 mod steps;
 mod stuck;

@@ -28,6 +28,15 @@ async fn unclaimed(#[ctx] ctx: &Context) -> Result<(), TaskError> {
         .await
 }
 
+/// Keeps a step, and leaves the rest to another.
+#[task]
+async fn gives_way(#[ctx] ctx: &Context) -> Result<i64, TaskError> {
+    let x = ctx
+        .checkpoint("step", async { Ok::<_, TaskError>(2) })
+        .await?;
+    Err(ctx.replace(add::s(x, 3)))
+}
+
 #[task]
 async fn bulky(#[ctx] ctx: &Context) -> Result<(), TaskError> {
     let large = async { Ok::<_, TaskError>("x".repeat(110_000)) };
@@ -53,7 +62,7 @@ fn world() -> World {
     let mut world = World::new();
     world.worker = world
         .worker
-        .tasks(tasks![stepwise, unclaimed, bulky, attentive]);
+        .tasks(tasks![stepwise, unclaimed, gives_way, bulky, attentive]);
     world
 }
 
@@ -70,6 +79,16 @@ async fn a_step_is_done_once_whatever_fails_after_it() {
     assert_eq!(record.result, Some(json!(0)), "the first run's value");
     assert_eq!(world.runs.count(), 1);
     assert!(!world.item(&id).contains_key("checkpoints"), "it is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_others_stand_for_keeps_no_step() {
+    let world = world();
+    let id = world.send("gives_way", json!([])).await;
+    world.step("default").await;
+    assert!(!world.item(&id).contains_key("checkpoints"), "it is over");
+    world.step("default").await;
+    assert_eq!(world.record(&id).await.result, Some(json!(5)));
 }
 
 #[tokio::test(start_paused = true)]

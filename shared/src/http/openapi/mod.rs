@@ -392,6 +392,8 @@ fn schemas() -> Value {
                 "id": text.clone(),
                 "task": text.clone(),
                 "status": {"type": "string", "enum": states},
+                "progress": schema("Progress"),
+                "custom": schema("CustomState"),
                 "result": {"description": "What the task returned."},
                 "error": schema("Failure"),
                 "retries": count.clone(),
@@ -407,6 +409,27 @@ fn schemas() -> Value {
                 "root_id": text.clone(),
                 "attempts": {"type": "array", "description": "The last ten runs.",
                     "items": schema("Attempt")},
+            },
+        },
+        "Progress": {
+            "type": "object",
+            "description": "How far a task has come, by its own account; while STARTED.",
+            "required": ["done", "at"],
+            "properties": {
+                "done": {"type": "integer", "minimum": 0},
+                "total": {"type": "integer", "minimum": 1, "description": "Where it is known."},
+                "note": text.clone(),
+                "at": instant.clone(),
+            },
+        },
+        "CustomState": {
+            "type": "object",
+            "description": "The state that a task has given itself, beside its status; while STARTED.",
+            "required": ["state", "meta", "at"],
+            "properties": {
+                "state": {"type": "string", "pattern": "^[A-Z][A-Z0-9_]{0,63}$"},
+                "meta": {"description": "What it says about it; null, if nothing."},
+                "at": instant.clone(),
             },
         },
         "Failure": {

@@ -17,6 +17,12 @@ pub(super) fn lookup(frame: &Frame, id: &str) -> String {
 pub(super) fn section(record: &Record) -> String {
     let mut facts = Facts::default();
     facts.put("Status", record.status.as_str());
+    if let Some(custom) = &record.custom {
+        facts.put("State", &custom.state);
+        let meta = Some(&custom.meta).filter(|meta| !meta.is_null());
+        facts.put_some("Meta", meta.map(|meta| format!("{meta:#}")));
+    }
+    facts.put_some("Progress", record.progress.as_ref());
     facts.put_some("Task", record.task.as_ref());
     let result = record.result.as_ref().map(|result| format!("{result:#}"));
     facts.put_some("Result", result);

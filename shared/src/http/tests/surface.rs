@@ -165,3 +165,22 @@ async fn behind_a_stage_addresses_keep_its_name() {
     let lost = api.call(staged(Request::get("/nothing"))).await;
     lost.problem(404, "unknown-path", "/prod/nothing");
 }
+
+/// Each field of what a run reports is in the document, by the name it has in a record.
+#[tokio::test]
+async fn the_document_has_what_runs_report() {
+    let document = Api::new().get("/openapi.json").await.json();
+    let schemas = &document["components"]["schemas"];
+    let fields = |schema: &str| {
+        let properties = schemas[schema]["properties"].as_object().unwrap();
+        let mut fields: Vec<&str> = properties.keys().map(String::as_str).collect();
+        fields.sort_unstable();
+        fields
+    };
+    assert_eq!(fields("Progress"), ["at", "done", "note", "total"]);
+    assert_eq!(fields("CustomState"), ["at", "meta", "state"]);
+    for (field, schema) in [("progress", "Progress"), ("custom", "CustomState")] {
+        let reference = &schemas["Record"]["properties"][field]["$ref"];
+        assert_eq!(*reference, format!("#/components/schemas/{schema}"));
+    }
+}

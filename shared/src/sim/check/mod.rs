@@ -3,6 +3,7 @@
 
 mod letters;
 mod neighbours;
+mod reports;
 mod steps;
 mod task;
 #[cfg(test)]
@@ -32,6 +33,8 @@ pub enum Invariant {
     OneRunner,
     /// A step whose checkpoint was recorded isn't done again, and its value stays what it is.
     StepsOnce,
+    /// What a run reports of itself is written by nobody else, changes nothing else, and is gone with its claim.
+    Reports,
     /// However often a task runs, its children are the same.
     ChildrenOnce,
     /// No body begins before its time, and none of a task that has expired is claimed; and when nothing goes
@@ -62,7 +65,9 @@ impl Invariant {
         match self {
             Invariant::NothingLost | Invariant::NothingLeft => "nothing is lost",
             Invariant::OneFinalState => "one final state",
-            Invariant::OneRunner | Invariant::StepsOnce => "one runner at a time",
+            Invariant::OneRunner | Invariant::StepsOnce | Invariant::Reports => {
+                "one runner at a time"
+            }
             Invariant::ChildrenOnce => "what is sent on is sent once, in effect",
             Invariant::OnTime => "never early",
             Invariant::Neighbours | Invariant::Retries | Invariant::Order => {
@@ -127,6 +132,7 @@ pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
         judge.task(&id, &sent);
     }
     judge.steps_once();
+    judge.reports();
     judge.processes();
     judge.children();
     judge.order();

@@ -43,7 +43,7 @@ impl Judge<'_> {
         let mut before: &BTreeMap<String, String> = &BTreeMap::new();
         for step in steps {
             let now = &step.checkpoints;
-            let over = matches!(step.state, State::Success | State::Ignored);
+            let over = step.replaced || matches!(step.state, State::Success | State::Ignored);
             if over && !now.is_empty() {
                 let what = format!(
                     "task {id} is {} and its record still has the checkpoints {now:?}",

@@ -235,6 +235,67 @@ async fn what_somebody_wrote_by_hand_stays_text_and_can_be_removed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_running_task_reports_is_shown() {
+    let api = Api::new();
+    let at = "2026-03-01T12:00:00.000Z";
+    let map = |pairs: &[(&'static str, Attribute)]| {
+        let pairs = pairs.iter().cloned();
+        Attribute::Map(pairs.map(|(name, value)| (name.into(), value)).collect())
+    };
+    let progress = map(&[
+        ("done", 30_u32.into()),
+        ("total", 120_u32.into()),
+        ("note", EVIL.into()),
+        ("at", at.into()),
+    ]);
+    let meta = json!({"page": EVIL}).to_string();
+    let custom = map(&[
+        ("state", "PROGRESS".into()),
+        ("meta", meta.into()),
+        ("at", at.into()),
+    ]);
+    let said = [("progress", progress), ("custom", custom)];
+    for (status, shown) in [("STARTED", true), ("SUCCESS", false)] {
+        let mut item = Item::from([("status".into(), status.into())]);
+        item.extend(
+            said.iter()
+                .cloned()
+                .map(|(name, value)| (name.into(), value)),
+        );
+        let write = Write {
+            key: Key::Result(status.into()),
+            op: Op::Put(item),
+            when: When::Always,
+        };
+        api.app.ports().store.write(write).await.unwrap();
+
+        let page = api.get(&format!("/?id={status}")).await;
+        sound(&page);
+        let facts = [
+            "<dt>State</dt><dd>PROGRESS</dd>",
+            "<dd>30 of 120 (25 %): &lt;script",
+        ];
+        for fact in facts {
+            assert_eq!(page.text.contains(fact), shown, "{}", page.text);
+        }
+        assert_eq!(page.text.contains("<dt>Meta</dt>"), shown);
+
+        let record = api.get(&format!("/tasks/{status}")).await.json();
+        assert_eq!(record["status"], status);
+        let wanted = match shown {
+            true => [
+                json!({"done": 30, "total": 120, "note": EVIL, "at": at}),
+                json!({"state": "PROGRESS", "meta": {"page": EVIL}, "at": at}),
+            ],
+            // An earlier worker's, which left it there.
+            false => [Value::Null, Value::Null],
+        };
+        let said = ["progress", "custom"].map(|name| record[name].clone());
+        assert_eq!(said, wanted);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn behind_a_stage_forms_and_answers_keep_its_name() {
     let api = Api::new();
     api.added().await;

@@ -131,3 +131,46 @@ fn a_step_that_was_recorded_is_not_done_again() {
     };
     assert_eq!(forged(left), [Invariant::NothingLeft]);
 }
+
+#[test]
+fn what_a_run_reports_is_its_own() {
+    let said = || [Some(crate::ports::Attribute::from("half")), None];
+    let started = |by: u32, owner: &str| {
+        let mut started = step(15, State::Started);
+        (started.by, started.owner) = (Caller::Invocation(by), Some(owner.to_owned()));
+        started
+    };
+    // The claim, what is reported under it, and the end.
+    let reported = |by: u32| {
+        let said = said();
+        move |history: &mut History| {
+            let steps = steps(history);
+            steps[0] = started(0, "a");
+            let mut report = started(by, "a");
+            report.reported = said.clone();
+            steps.insert(1, report);
+        }
+    };
+    assert_eq!(forged(reported(0)), []);
+    assert_eq!(forged(reported(1)), [Invariant::Reports], "another's");
+    let kept = |history: &mut History| {
+        reported(0)(history);
+        steps(history)[2].reported = said();
+    };
+    assert_eq!(forged(kept), [Invariant::Reports], "it outlives the run");
+    let meddles = |history: &mut History| {
+        reported(0)(history);
+        steps(history)[1].due_at = Some(at(5));
+    };
+    assert_eq!(forged(meddles), [Invariant::Reports], "it changes more");
+    let inherits = |history: &mut History| {
+        reported(0)(history);
+        let mut again = started(0, "b");
+        again.reported = said();
+        steps(history).insert(2, again);
+    };
+    assert!(
+        forged(inherits).contains(&Invariant::Reports),
+        "a claim begins anew"
+    );
+}

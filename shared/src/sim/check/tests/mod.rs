@@ -58,6 +58,8 @@ fn step(millis: i64, state: State) -> Step {
         replaced: false,
         error: None,
         checkpoints: BTreeMap::new(),
+        owner: None,
+        reported: [None, None],
         ttl: None,
         outcome: Vec::new(),
     }
