@@ -190,7 +190,7 @@ impl Routes {
 
     /// Calls of the tasks whose name begins with a match of this regular expression, as in Celery: where it may be
     /// anywhere in the name, write `.*` in front, and `$` behind where the name ends with it. The syntax is that of the
-    /// crate [`regex-lite`](https://docs.rs/regex-lite): no back references and no looking around.
+    /// crate `regex-lite`: no back references and no looking around.
     pub fn regex(self, pattern: impl AsRef<str>, route: impl Into<Route>) -> Self {
         let pattern = pattern.as_ref();
         match Regex::new(pattern) {

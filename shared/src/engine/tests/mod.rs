@@ -16,6 +16,7 @@ mod parked;
 mod reap;
 mod redrive;
 mod retry;
+mod routing;
 mod steps;
 mod stuck;
 mod time;
