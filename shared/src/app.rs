@@ -14,8 +14,9 @@ pub(crate) use crate::limits::whole_seconds;
 use crate::ports::{Change, Depth, Field, Key, Op, Outcome, Ports, QueueName, When, Write};
 use crate::record::{self, Record, State, field};
 use crate::result::AsyncResult;
+use crate::routes::Routes;
 use crate::signature::Signature;
-use crate::task::{Task, Tasks};
+use crate::task::{Task, TaskDef, Tasks};
 use crate::time::Timestamp;
 
 /// Queues, tables and settings, cheap to clone: the way in for everything that isn't a worker.
@@ -45,6 +46,8 @@ struct Inner {
     ports: Ports,
     config: Config,
     tasks: Tasks,
+    /// Those of the settings, and then those of the program.
+    routes: Routes,
     /// A rule of the protocol that the simulation has switched off.
     #[cfg(feature = "sim")]
     without: Option<Rule>,
@@ -68,6 +71,7 @@ impl App {
         Self {
             inner: Arc::new(Inner {
                 ports,
+                routes: config.routes.clone(),
                 config,
                 tasks: Tasks::default(),
                 #[cfg(feature = "sim")]
@@ -96,6 +100,40 @@ impl App {
         let inner = Arc::make_mut(&mut self.inner);
         inner.tasks = std::mem::take(&mut inner.tasks).and(tasks);
         self
+    }
+
+    /// Tells the application where calls go that don't say it themselves, in place of their tasks' own queues. Routes
+    /// of the settings (`SEDANO_ROUTES`) are asked before these, and these before routes that are added later.
+    ///
+    /// Each sender needs them: the functions of a deployment best share one function that makes them. See [`Routes`]
+    /// and the [guide](crate::guide::routing).
+    ///
+    /// # Errors
+    /// `Config`, with the route, if its queue isn't configured or its pattern can't be read.
+    pub fn routes(mut self, routes: Routes) -> Result<Self> {
+        let inner = Arc::make_mut(&mut self.inner);
+        routes.check(&inner.config)?;
+        inner.routes = std::mem::take(&mut inner.routes).and(routes);
+        Ok(self)
+    }
+
+    pub(crate) fn routing(&self) -> &Routes {
+        &self.inner.routes
+    }
+
+    /// The queue that [`send`](App::send) would put this call into. A composition goes where its first call goes.
+    ///
+    /// # Errors
+    /// As sending it would have.
+    pub fn queue_of<Out>(&self, call: impl Into<Signature<(), Out>>) -> Result<QueueName> {
+        let launch = Launch::of(call.into().into_canvas(), Origin::default());
+        self.launch(launch).map(|ready| ready.queue)
+    }
+
+    /// The queue of a task's calls, as far as its name tells: for lists of tasks.
+    pub(crate) fn home_of(&self, task: &TaskDef) -> &str {
+        let routed = self.inner.routes.queue_by_name(task.name);
+        routed.unwrap_or(task.options.queue)
     }
 
     /// The tasks the application knows.

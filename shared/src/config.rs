@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::ports::QueueName;
+use crate::routes::Routes;
 
 /// The settings of an application or a worker.
 ///
@@ -16,6 +17,7 @@ use crate::ports::QueueName;
 /// | `SEDANO_RESULT_EXPIRES` | seconds a final record is kept | 86400 |
 /// | `SEDANO_UNKNOWN_TASK_GRACE` | seconds a message of an unknown task waits for a worker that knows it, at most 3600 | 300 |
 /// | `SEDANO_VISIBILITY_TIMEOUT` | the queue's visibility timeout in seconds, where the worker should shorten it | unset |
+/// | `SEDANO_ROUTES` | JSON object: task's name or pattern → queue; see [`Routes`] | none |
 /// | `SEDANO_STORE_WRITES` | `batch` (PartiQL batches) or `single` (one call a write, at once) | batch |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -32,6 +34,8 @@ pub struct Config {
     pub unknown_task_grace: Duration,
     /// The queues' visibility timeout, where known.
     pub visibility_timeout: Option<Duration>,
+    /// Where calls go that don't say it themselves: asked before the routes of the program.
+    pub routes: Routes,
     /// How the store writes.
     pub store_writes: StoreWrites,
 }
@@ -64,6 +68,7 @@ impl Config {
             result_expires: Duration::from_secs(86_400),
             unknown_task_grace: Duration::from_secs(300),
             visibility_timeout: None,
+            routes: Routes::new(),
             store_writes: StoreWrites::Batch,
         }
     }
@@ -112,7 +117,7 @@ impl Config {
                 "SEDANO_QUEUES has no queue named `default`",
             ));
         }
-        Ok(Self {
+        let mut config = Self {
             queues,
             results_table: settings.text("SEDANO_RESULTS_TABLE", "the name of a DynamoDB table")?,
             state_table: settings.text("SEDANO_STATE_TABLE", "the name of a DynamoDB table")?,
@@ -124,7 +129,17 @@ impl Config {
                 Some("single") => StoreWrites::Single,
                 Some(_) => return Err(wrong("SEDANO_STORE_WRITES", "`batch` or `single`")),
             },
-        })
+            routes: Routes::new(),
+        };
+        if let Some(text) = lookup(ROUTES).filter(|text| !text.is_empty()) {
+            let routes: Result<Routes> = text.parse();
+            let checked = routes.and_then(|routes| routes.check(&config).map(|()| routes));
+            config.routes = checked.map_err(|error| {
+                let what = format!("{ROUTES}: {error}");
+                Error::new(ErrorKind::Config, what).caused_by(error)
+            })?;
+        }
+        Ok(config)
     }
 }
 
@@ -303,6 +318,7 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+const ROUTES: &str = "SEDANO_ROUTES";
 const DAY: Duration = Duration::from_secs(86_400);
 const QUEUES: &str =
     r#"a JSON object of queue names and URLs such as {"default": "https://sqs.…"}"#;
@@ -418,6 +434,15 @@ mod tests {
         assert_eq!(config.queues[&QueueName::new("default")], "http://q");
         assert_eq!(config.result_expires, DAY);
         assert_eq!(config.store_writes, StoreWrites::Batch);
+        assert_eq!(config.routes, Routes::new());
+    }
+
+    #[test]
+    fn routes_are_read_and_an_empty_text_is_none() {
+        let with = |text| config(&[LEAST.as_slice(), &[("SEDANO_ROUTES", text)]].concat());
+        let routes = with(r#"{"a.*": "default"}"#).unwrap().routes;
+        assert_eq!(routes, Routes::new().glob("a.*", "default"));
+        assert_eq!(with("").unwrap().routes, Routes::new());
     }
 
     #[test]
@@ -463,6 +488,14 @@ mod tests {
         assert_eq!(
             with(("SEDANO_STORE_WRITES", "x")),
             "SEDANO_STORE_WRITES must be `batch` or `single`"
+        );
+        assert_eq!(
+            with(("SEDANO_ROUTES", r#"{"refund": "hihg"}"#)),
+            "SEDANO_ROUTES: route `refund` goes to queue `hihg`, which SEDANO_QUEUES doesn't have; it has `default`"
+        );
+        assert_eq!(
+            with(("SEDANO_ROUTES", "{\n  \"refund\": high\n}")),
+            "SEDANO_ROUTES: the text is no JSON at line 2, column 13: expected value"
         );
         let queues = [("SEDANO_QUEUES", r#"{"other": "u"}"#), LEAST[1], LEAST[2]];
         assert_eq!(

@@ -461,7 +461,8 @@ impl Context {
             return Err(refused("it stands for a task that was replaced"));
         }
         let mut canvas = member.into().into_canvas();
-        canvas.settle(self.app.registered());
+        let settled = self.app.settle(&mut canvas);
+        settled.map_err(TaskError::permanent)?;
         self.app.check(&mut canvas).map_err(TaskError::permanent)?;
         let member = canvas::write(canvas).map_err(TaskError::permanent)?;
         let mut added = self.added.lock().unwrap_or_else(PoisonError::into_inner);

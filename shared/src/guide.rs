@@ -14,6 +14,7 @@ macro_rules! guides {
             #![doc = "[calling]: crate::guide::calling"]
             #![doc = "[canvas]: crate::guide::canvas"]
             #![doc = "[celery-canvas]: crate::guide::celery_canvas"]
+            #![doc = "[routing]: crate::guide::routing"]
             #![doc = "[schedules]: crate::guide::schedules"]
             #![doc = "[retries]: crate::guide::retries"]
             #![doc = "[results]: crate::guide::results"]
@@ -36,6 +37,8 @@ guides! {
     tasks: "tasks.md";
     /// Sending tasks: by type and by name, when, where to, many at once.
     calling: "calling.md";
+    /// Which queue a call goes to: routes by name, pattern and function.
+    routing: "routing.md";
     /// Workflows: chains, groups, chords, callbacks, and their JSON.
     canvas: "canvas.md";
     /// Celery's canvas guide, line by line.

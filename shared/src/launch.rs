@@ -101,7 +101,7 @@ impl App {
         } = launch;
         let ports = self.ports();
         let now = ports.clock.now();
-        canvas.settle(self.registered());
+        self.settle(&mut canvas)?;
         self.check(&mut canvas)?;
         let id = match canvas.id().cloned().or(id) {
             Some(id) if !id::is_valid(&id) => {
@@ -168,6 +168,25 @@ impl App {
             outgoing,
             more: sent.collect(),
         })
+    }
+
+    /// Gives each of its calls what it doesn't say itself: from its route, and then from its task.
+    ///
+    /// # Errors
+    /// `Config`, for a route that leads nowhere.
+    pub(crate) fn settle(&self, canvas: &mut Canvas) -> Result<()> {
+        let mut wrong = None;
+        canvas.every_call(&mut |call| {
+            if wrong.is_none() {
+                let routed = self.routing().route(call, self.registered(), self.config());
+                wrong = routed.err();
+            }
+        });
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
+        canvas.settle(self.registered());
+        Ok(())
     }
 
     /// Whether each of its calls can be sent.

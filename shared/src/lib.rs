@@ -86,6 +86,7 @@ pub mod ports;
 mod record;
 mod report;
 mod result;
+mod routes;
 pub mod schedule;
 mod signature;
 #[cfg(feature = "sim")]
@@ -115,6 +116,7 @@ pub use message::{Message, VERSION};
 pub use options::{Backoff, Options};
 pub use record::{Attempt, CustomState, Progress, Record, State};
 pub use result::{AsyncResult, Completed, Get, Graph, Node, ResultError};
+pub use routes::{Route, RouteCall, Routes};
 pub use sedano_macros::task;
 pub use signature::Signature;
 pub use task::{Param, StateType, Task, TaskDef, TaskReturn, Tasks, nearest};

@@ -74,6 +74,8 @@ pub(crate) struct Call {
     pub(crate) immutable: bool,
     pub(crate) link: Vec<Canvas>,
     pub(crate) link_error: Vec<Canvas>,
+    /// Whether its queue and all that goes with it is settled: routes aren't asked again.
+    pub(crate) routed: bool,
     /// What a sender wrote and nobody here knows.
     pub(crate) extra: Map<String, Value>,
 }
@@ -109,6 +111,7 @@ impl Call {
             immutable: false,
             link: Vec::new(),
             link_error: Vec::new(),
+            routed: false,
             extra: Map::new(),
         }
     }
@@ -272,7 +275,7 @@ impl<In, Out> Signature<In, Out> {
         self
     }
 
-    /// The queue, by its name in `SEDANO_QUEUES`, instead of the task's own.
+    /// The queue, by its name in `SEDANO_QUEUES`, instead of its [route](crate::Routes)'s and the task's own.
     pub fn queue(self, queue: impl AsRef<str>) -> Self {
         let queue = QueueName::new(queue);
         self.each(|call| call.queue = Some(queue.clone()))

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failure::shortened;
 use crate::launch::{Launch, Origin};
 use crate::message::Fields;
+use crate::ports::QueueName;
 use crate::signature::Signature;
 use crate::task::{QUOTED, Tasks, nearest};
 use crate::time::Timestamp;
@@ -357,10 +358,19 @@ impl Entry {
     fn write(&self, tasks: Option<&Tasks>) -> Result<Value> {
         let mut canvas = self.canvas();
         if let Some(tasks) = tasks {
+            let mut unsaid = Vec::new();
             canvas.every_call(&mut |call| {
                 call.options = call.options.filter(|_| tasks.find(&call.task).is_none());
+                unsaid.push(call.queue.is_none());
             });
             canvas.settle(&Tasks::default());
+            // The default queue is nobody's choice: a route may have a better one when it is sent.
+            let mut unsaid = unsaid.into_iter();
+            canvas.every_call(&mut |call| {
+                let own = unsaid.next() == Some(true);
+                let queue = call.queue.take();
+                call.queue = queue.filter(|queue| !own || queue.as_str() != QueueName::DEFAULT);
+            });
         }
         let schedule = serde_json::to_value(&self.schedule)
             .map_err(|error| Error::new(ErrorKind::Encode, error.to_string()).about("schedule"))?;

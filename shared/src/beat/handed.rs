@@ -45,7 +45,8 @@ impl Entry {
         let id = id.into();
         let eta = due.map(|due| self.eta(&id, due));
         let mut canvas = self.canvas();
-        canvas.settle(app.registered());
+        // What is wrong with its route, the send will say.
+        let _ = app.settle(&mut canvas);
         canvas.set_id(id);
         canvas.first_calls(&mut |call| {
             call.eta = eta;

@@ -133,7 +133,7 @@ impl Beat {
                 (Field::from("name"), task.name.into()),
                 (Field::from("aliases"), Attribute::List(aliases.collect())),
                 (Field::from("parameters"), Attribute::List(params.collect())),
-                (Field::from("queue"), task.options.queue.into()),
+                (Field::from("queue"), app.home_of(task).into()),
             ]))
         });
         let item = Item::from([(Field::from("tasks"), Attribute::List(tasks.collect()))]);

@@ -183,7 +183,7 @@ impl Native {
         let queue = app
             .launch(Launch::of(canvas.clone(), Origin::default()))?
             .queue;
-        canvas.settle(app.registered());
+        app.settle(&mut canvas)?;
         // The due time is when the rule fires.
         canvas.first_calls(&mut |call| call.eta = None);
         let is_task = matches!(canvas, Canvas::Task(_));

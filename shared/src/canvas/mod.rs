@@ -27,6 +27,7 @@ use crate::time::Timestamp;
 pub use group::{
     CollectFailures, FailFast, Members, Settled, chain, chord, collect_failures, fail_fast, group,
 };
+pub(crate) use map::{MAP, STARMAP};
 pub use map::{chunks, map, starmap};
 pub use typed::{Immutable, Step};
 pub(crate) use wire::{read, read_map, word, write, write_all};
@@ -325,6 +326,11 @@ impl Canvas {
                 }
             }
         }
+    }
+
+    /// What comes with a queue was routed by who wrote it, or put there on purpose: it isn't routed again.
+    pub(crate) fn keep_queues(&mut self) {
+        self.every_call(&mut |call| call.routed = call.queue.is_some());
     }
 
     /// Writes into each call what its task says of itself, where the sender knows it: the worker that launches

@@ -367,9 +367,12 @@ impl Batch<'_> {
 
     /// For how long a message may wait in its queue, by how long this one did.
     fn patience(&self, job: &Job<'_>, first: &Canvas) -> Duration {
-        let here = first
-            .first_queue()
-            .is_none_or(|queue| *queue == job.delivery.queue);
+        // As it was sent: by its route, where it names no queue.
+        let mut first = first.clone();
+        first.keep_queues();
+        let settled = self.worker.app().settle(&mut first);
+        let queue = first.first_queue();
+        let here = settled.is_ok() && queue.is_none_or(|queue| *queue == job.delivery.queue);
         match here && job.delivery.queue.as_str() == QueueName::DEFAULT {
             true => PATIENCE.max(self.now().since(job.delivery.sent_at) * 4),
             false => BLIND_PATIENCE,

@@ -214,7 +214,8 @@ impl Batch<'_> {
         step: &Value,
         launch: impl FnOnce(Canvas) -> Launch,
     ) -> Result<Up> {
-        let canvas = canvas::read(step.clone(), "a step of the message")?;
+        let mut canvas = canvas::read(step.clone(), "a step of the message")?;
+        canvas.keep_queues();
         let launch = launch(canvas);
         let (mut lost, id) = (launch.canvas.clone(), launch.id.clone());
         let (rest, member) = (launch.rest.clone(), launch.member.clone());

@@ -82,6 +82,7 @@ pub(crate) use reroute::DEAD;
     expect(unreachable_pub, reason = "public where there is a simulation")
 )]
 pub use rules::Rule;
+pub(crate) use run::panic_text;
 
 /// What is kept back of the invocation's time, to record what became of a task that was stopped.
 const MARGIN: Duration = Duration::from_millis(1500);

@@ -6,6 +6,7 @@ mod definition;
 mod entries;
 mod faults;
 mod missed;
+mod routing;
 mod ticks;
 
 use std::sync::{Arc, Mutex};

@@ -25,7 +25,7 @@ pub(super) async fn serve(
     prefix: Option<Extension<Prefix>>,
 ) -> Result<Response, Problem> {
     let Extension(prefix) = prefix.unwrap_or_default();
-    let mut document = document(app.registered());
+    let mut document = document(&app);
     if !prefix.0.is_empty() {
         document["servers"] = json!([{"url": prefix.0}]);
     }
@@ -33,7 +33,8 @@ pub(super) async fn serve(
 }
 
 /// The document for these tasks. It covers all routes: the functions behind one HTTP API share it.
-pub(super) fn document(tasks: &Tasks) -> Value {
+pub(super) fn document(app: &App) -> Value {
+    let tasks = app.registered();
     let mut paths = Map::new();
     for endpoint in Endpoint::ALL {
         let item = paths.entry(endpoint.path()).or_insert_with(|| json!({}));
@@ -52,13 +53,13 @@ pub(super) fn document(tasks: &Tasks) -> Value {
         },
         "paths": paths,
         "components": {"schemas": schemas(), "responses": problems()},
-        "x-sedano-tasks": parameters(tasks),
+        "x-sedano-tasks": parameters(app),
     })
 }
 
 /// What each task takes: name → parameters in order, and the queue it goes to.
-fn parameters(tasks: &Tasks) -> Value {
-    let tasks = tasks.iter().map(|task| {
+fn parameters(app: &App) -> Value {
+    let tasks = app.registered().iter().map(|task| {
         let parameters: Vec<Value> = task
             .params
             .iter()
@@ -66,7 +67,7 @@ fn parameters(tasks: &Tasks) -> Value {
             .collect();
         let about = json!({
             "parameters": parameters,
-            "queue": task.options.queue,
+            "queue": app.home_of(task),
             "aliases": task.aliases,
         });
         (task.name.to_owned(), about)

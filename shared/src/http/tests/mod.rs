@@ -5,6 +5,7 @@ mod beat;
 mod dead_letters;
 mod hostile;
 mod page;
+mod routes;
 mod surface;
 
 use std::time::Duration;
