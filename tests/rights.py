@@ -89,7 +89,11 @@ _Loader.add_multi_constructor("!", _long_form)
 
 
 def template(path: Path = ROOT / "template.yaml") -> dict:
-    return yaml.load(path.read_text(), _Loader)
+    return read(path.read_text())
+
+
+def read(text: str) -> dict:
+    return yaml.load(text, _Loader)
 
 
 def statements(role: dict) -> Iterator[tuple[list[str], list]]:
@@ -102,13 +106,29 @@ def statements(role: dict) -> Iterator[tuple[list[str], list]]:
 
 def granted(function: str) -> set[tuple[str, str]]:
     """What a function's role allows: actions and the logical names of what they are for."""
-    role = template()["Resources"][f"{function.capitalize()}Role"]
+    whole = template()["Resources"]
     rights = set()
-    for actions, resources in statements(role):
-        for resource in resources:
-            assert set(resource) == {"Fn::GetAtt"} and resource["Fn::GetAtt"][1] == "Arn", json.dumps(resource)
-            rights |= {(action, resource["Fn::GetAtt"][0]) for action in actions}
+    for actions, resources in statements(whole[f"{function.capitalize()}Role"]):
+        names = {name for resource in resources for name in _named(resource, whole)}
+        rights |= {(action, name) for action in actions for name in names}
     return rights
+
+
+# The queues of tasks, whichever there are.
+_QUEUE_ARN = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:"
+TASK_QUEUES = _QUEUE_ARN + "${AWS::StackName}-tasks-*"
+
+
+def _named(resource: dict, whole: dict) -> set[str]:
+    """The logical names of what a statement is for."""
+    if resource == {"Fn::Sub": TASK_QUEUES}:
+        begins = TASK_QUEUES.removeprefix(_QUEUE_ARN).removesuffix("*")
+        queues = {name: one["Properties"] for name, one in whole.items() if one["Type"] == "AWS::SQS::Queue"}
+        named = {name for name, queue in queues.items() if queue["QueueName"]["Fn::Sub"].startswith(begins)}
+        assert named, "no queue has such a name"
+        return named
+    assert set(resource) == {"Fn::GetAtt"} and resource["Fn::GetAtt"][1] == "Arn", json.dumps(resource)
+    return {resource["Fn::GetAtt"][0]}
 
 
 def _list(value: object) -> list:

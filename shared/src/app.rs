@@ -130,9 +130,9 @@ impl App {
         self.launch(launch).map(|ready| ready.queue)
     }
 
-    /// The queue of a task's calls, as far as its name tells: for lists of tasks.
+    /// The queue of a task's calls, as far as its name and its own priority tell: for lists of tasks.
     pub(crate) fn home_of(&self, task: &TaskDef) -> &str {
-        let routed = self.inner.routes.queue_by_name(task.name);
+        let routed = self.inner.routes.queue_of_task(task);
         routed.unwrap_or(task.options.queue)
     }
 

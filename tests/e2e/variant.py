@@ -1,16 +1,19 @@
-"""The deployment as the fault run wants it: with FIFO queues, which the sample has none of, added to what
-`sam build` left as shared/docs/deploy.md tells users to add a queue of their own."""
+"""Deployments with more queues than the sample's: FIFO queues for the fault run, added to what `sam build` left,
+and the queues of shared/docs/routing.md."""
 
 import copy
 import json
 from pathlib import Path
 
 from e2e.deployment import BUILD
-from rights import template
+from guide import with_more_queues
+from rights import read, template
 
 # The FIFO queues by the queues that they stand beside, and their names in SEDANO_QUEUES.
 BESIDE = {"DefaultQueue": "OrderedQueue", "UndeliveredQueue": "UndeliveredOrderedQueue"}
 NAMES = {"OrderedQueue": "ordered.fifo", "UndeliveredOrderedQueue": "undelivered.fifo"}
+# Their own names. By the first one's each function may use it.
+QUEUES = {"OrderedQueue": "tasks-ordered.fifo", "UndeliveredOrderedQueue": "undelivered.fifo"}
 
 
 def variant(folder: Path) -> Path:
@@ -21,14 +24,31 @@ def variant(folder: Path) -> Path:
     resources["ReaperFunction"]["Properties"]["Timeout"] = {"Ref": "FunctionTimeout"}
     resources["UndeliveredQueue"]["Properties"]["VisibilityTimeout"] = {"Ref": "VisibilityTimeout"}
     _add_queues(whole)
-    for name, resource in resources.items():
+    for resource in resources.values():
         if resource["Type"] == "AWS::Serverless::Function":
-            # Beside the built template it was a folder's name.
-            resource["Properties"]["CodeUri"] = str(BUILD / name)
             _map(resource["Properties"].get("Events", {}))
         if resource["Type"] == "AWS::IAM::Role":
             _allow(resource["Properties"]["Policies"])
-    path = folder / "variant.json"
+    return written(whole, folder / "variant.json")
+
+
+def with_classes(folder: Path) -> Path:
+    """Writes the template with the guide's two queues beside the default one, and routes to them by priority."""
+    whole = read(with_more_queues()[0])
+    whole["Globals"]["Function"]["Environment"]["Variables"]["SEDANO_ROUTES"] = json.dumps(
+        {"priority 7-9": "high", "priority 0-3": "low"},
+    )
+    for queue in ("HighQueue", "LowQueue"):
+        whole["Outputs"][f"{queue}Url"] = {"Value": {"Ref": queue}}
+    return written(whole, folder / "classes.json")
+
+
+def written(whole: dict, path: Path) -> Path:
+    """Writes a template to be deployed with what was built."""
+    for name, resource in whole["Resources"].items():
+        if resource["Type"] == "AWS::Serverless::Function":
+            # In the sources it is the package's, and beside the built template another folder's name.
+            resource["Properties"]["CodeUri"] = str(BUILD / name)
     path.write_text(json.dumps(whole, indent=1))
     return path
 
@@ -37,7 +57,7 @@ def _add_queues(whole: dict) -> None:
     resources = whole["Resources"]
     for standard, fifo in BESIDE.items():
         queue = copy.deepcopy(resources[standard])
-        queue["Properties"] |= {"QueueName": {"Fn::Sub": f"${{AWS::StackName}}-{NAMES[fifo]}"}, "FifoQueue": True}
+        queue["Properties"] |= {"QueueName": {"Fn::Sub": f"${{AWS::StackName}}-{QUEUES[fifo]}"}, "FifoQueue": True}
         # The standard one's: they name standard queues.
         for setting in ("RedrivePolicy", "RedriveAllowPolicy"):
             queue["Properties"].pop(setting, None)

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from rights import FUNCTIONS, granted, statements, template
+from guide import with_more_queues
+from rights import FUNCTIONS, TASK_QUEUES, granted, read, statements, template
 
 TEMPLATE = template()
 RESOURCES = TEMPLATE["Resources"]
@@ -88,23 +89,65 @@ def test_what_is_received_too_often_goes_to_the_reaper_and_only_then_to_the_dead
     }
 
 
-@pytest.mark.parametrize(("queue", "sources"), [("UndeliveredQueue", SOURCES), ("DeadLetterQueue", ("UndeliveredQueue",))])
-def test_only_its_sources_may_redrive_to_a_queue(queue, sources):
-    allow = RESOURCES[queue]["Properties"]["RedriveAllowPolicy"]
-    assert allow["redrivePermission"] == "byQueue"
+def test_only_what_the_reaper_gave_up_is_redriven_to_the_dead_letters():
+    allow = RESOURCES["DeadLetterQueue"]["Properties"]["RedriveAllowPolicy"]
     here = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:"
-    named = {source["Fn::Sub"].removeprefix(here) for source in allow["sourceQueueArns"]}
-    assert named == {RESOURCES[source]["Properties"]["QueueName"]["Fn::Sub"] for source in sources}
+    undelivered = RESOURCES["UndeliveredQueue"]["Properties"]["QueueName"]["Fn::Sub"]
+    assert allow == {"redrivePermission": "byQueue", "sourceQueueArns": [{"Fn::Sub": here + undelivered}]}
+
+
+def policies_of(queue: str, resources: dict = RESOURCES) -> list[dict]:
+    """The statements of the policies that a queue has."""
+    policies = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::SQS::QueuePolicy"]
+    return [
+        statement
+        for policy in policies if {"Ref": queue} in policy["Queues"]
+        for statement in policy["PolicyDocument"]["Statement"]
+        if statement["Resource"] in (arn(queue), "*")
+    ]
+
+
+def refuses_plain_http(queue: str, resources: dict = RESOURCES) -> bool:
+    return any(
+        one["Effect"] == "Deny" and one["Principal"] == "*" and one["Action"] == "sqs:*"
+        and one["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+        for one in policies_of(queue, resources)
+    )
 
 
 @pytest.mark.parametrize("queue", QUEUES)
 def test_queues_are_encrypted_and_refuse_plain_http(queue):
     assert RESOURCES[queue]["Properties"]["SqsManagedSseEnabled"] is True
-    document = RESOURCES[f"{queue}Policy"]["Properties"]["PolicyDocument"]
-    assert RESOURCES[f"{queue}Policy"]["Properties"]["Queues"] == [{"Ref": queue}]
-    denied = [one for one in document["Statement"] if one["Effect"] == "Deny"]
-    assert denied[0]["Action"] == "sqs:*" and denied[0]["Resource"] == arn(queue)
-    assert denied[0]["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+    assert refuses_plain_http(queue)
+
+
+def test_what_a_policy_allows_on_all_queues_is_allowed_to_rules_of_this_stack():
+    for policy in of_type("AWS::SQS::QueuePolicy").values():
+        for one in policy["PolicyDocument"]["Statement"]:
+            if one["Effect"] == "Allow":
+                assert one["Principal"] == {"Service": "events.amazonaws.com"} and one["Action"] == "sqs:SendMessage"
+                assert [list(condition) for condition in one["Condition"].values()] == [["aws:SourceArn"]]
+
+
+def test_a_queue_is_three_lines():
+    """Those of the guide make two queues that are what the default queue is but for their names."""
+    text, added = with_more_queues()
+    assert len(added) == 2 * 3 + 1, added
+    whole = read(text)["Resources"]
+    assert set(whole) - set(RESOURCES) == {"HighQueue", "LowQueue"}
+    events = whole["ConsumerFunction"]["Properties"]["Events"]
+    variables = read(text)["Globals"]["Function"]["Environment"]["Variables"]
+    for name in ("high", "low"):
+        queue = f"{name.capitalize()}Queue"
+        same = {**RESOURCES["DefaultQueue"]["Properties"], "QueueName": {"Fn::Sub": f"${{AWS::StackName}}-tasks-{name}"}}
+        assert whole[queue] == {**RESOURCES["DefaultQueue"], "Properties": same}
+        assert refuses_plain_http(queue, whole)
+        mapping = events[name.capitalize()]["Properties"]
+        assert mapping | {"Queue": 0, "ScalingConfig": 0} == events["Default"]["Properties"] | {"Queue": 0, "ScalingConfig": 0}
+        assert mapping["Queue"] == arn(queue)
+        assert json.loads(variables["SEDANO_QUEUES"]["Fn::Sub"])[name] == f"${{{queue}}}"
+    assert events["Low"]["Properties"]["ScalingConfig"] == {"MaximumConcurrency": 10}
+    assert read(text)["Outputs"]["Queues"]["Value"] == variables["SEDANO_QUEUES"]
 
 
 # ------------------------------------------------------------------------------------------- rules
@@ -119,7 +162,7 @@ def test_queues_let_in_each_rule_that_sends_to_them():
             for queue in (queues[json.dumps(place)] for place in places if json.dumps(place) in queues):
                 allowed = [
                     source
-                    for one in RESOURCES[f"{queue}Policy"]["Properties"]["PolicyDocument"]["Statement"]
+                    for one in policies_of(queue)
                     if one["Effect"] == "Allow" and one["Action"] == "sqs:SendMessage"
                     and one["Principal"] == {"Service": "events.amazonaws.com"}
                     for source in _list(one["Condition"].get("ArnEquals", {}).get("aws:SourceArn", []))
@@ -131,7 +174,7 @@ def test_queues_let_in_each_rule_that_sends_to_them():
 def test_queues_let_in_the_rules_that_sync_makes_and_no_others_by_their_names(queue):
     likes = [
         one["Condition"]["ArnLike"]["aws:SourceArn"]["Fn::Sub"]
-        for one in RESOURCES[f"{queue}Policy"]["Properties"]["PolicyDocument"]["Statement"]
+        for one in policies_of(queue)
         if one["Effect"] == "Allow" and "ArnLike" in one["Condition"]
     ]
     account = "arn:${AWS::Partition}:events:${AWS::Region}:${AWS::AccountId}"
@@ -197,7 +240,8 @@ def test_settings_name_every_queue():
 def test_rights_name_actions_and_resources(function):
     for actions, resources in statements(RESOURCES[f"{function.capitalize()}Role"]):
         assert not any("*" in action for action in actions), actions
-        assert all(set(resource) == {"Fn::GetAtt"} for resource in resources), resources
+        of_others = [resource for resource in resources if resource != {"Fn::Sub": TASK_QUEUES}]
+        assert all(set(resource) == {"Fn::GetAtt"} for resource in of_others), resources
 
 
 def test_the_producer_can_neither_receive_nor_delete():

@@ -13,6 +13,7 @@ mod written;
 use std::any::type_name;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -25,7 +26,7 @@ use crate::config::Config;
 use crate::engine::panic_text;
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::Call;
-use crate::task::Tasks;
+use crate::task::{TaskDef, Tasks};
 
 use glob::Glob;
 pub use route::Route;
@@ -97,6 +98,7 @@ struct Table {
 enum Pattern {
     Glob(Glob, Route),
     Regex(Expression, Route),
+    Priority(RangeInclusive<u8>, Route),
     By(Function),
 }
 
@@ -120,6 +122,7 @@ pub struct RouteCall<'a> {
     called: &'a str,
     args: &'a [Value],
     kwargs: &'a Map<String, Value>,
+    priority: Option<u8>,
     call: &'a Call,
 }
 
@@ -147,6 +150,11 @@ impl<'a> RouteCall<'a> {
         &self.call.headers
     }
 
+    /// From 0 to 9: the call's, or its task's where the application knows the task.
+    pub fn priority(&self) -> Option<u8> {
+        self.priority
+    }
+
     /// The queue that the call itself asks for. It goes there whatever the route says.
     pub fn queue(&self) -> Option<&'a str> {
         self.call.queue.as_ref().map(|queue| queue.as_str())
@@ -171,8 +179,8 @@ impl Routes {
     /// Calls of the task with this name. It comes before all patterns, wherever it is written.
     pub fn exact(mut self, name: impl Into<String>, route: impl Into<Route>) -> Self {
         let name = name.into();
-        if Glob::is_one(&name) || written::regex(&name).is_some() {
-            let what = "is a pattern, not a task's name: give it to `glob` or `regex`";
+        if Glob::is_one(&name) || written::regex(&name).is_some() || name.starts_with(PRIORITY) {
+            let what = "is a pattern, not a task's name: give it to `glob`, `regex` or `priority`";
             return self.but(&name, what);
         }
         if self.table.exact.contains_key(&name) {
@@ -200,6 +208,20 @@ impl Routes {
                 self.but(&format!("/{pattern}/"), &what)
             }
         }
+    }
+
+    /// Calls of these priorities, 0 to 9: how priorities come to something, for SQS itself knows none. Calls without
+    /// one don't take it.
+    pub fn priority(self, priorities: RangeInclusive<u8>, route: impl Into<Route>) -> Self {
+        let possible = !priorities.is_empty() && *priorities.end() <= 9;
+        let pattern = Pattern::Priority(priorities, route.into());
+        if possible {
+            return self.pattern(pattern);
+        }
+        self.but(
+            &pattern.name(),
+            "is of priorities that aren't: they go from 0 to 9",
+        )
     }
 
     /// Calls that the function has an answer for. It is asked in its place among the patterns, by every sender and, for
@@ -302,12 +324,15 @@ impl Routes {
             Some(Value::String(task)) if [MAP, STARMAP].contains(&call.task.as_str()) => task,
             _ => &call.task,
         };
-        let known = tasks.find(called).map(|task| task.name);
+        let known = tasks.find(called);
         let asked = RouteCall {
-            task: known.unwrap_or(called),
+            task: known.map_or(called, |task| task.name),
             called,
             args,
             kwargs,
+            priority: call
+                .priority
+                .or(known.and_then(|task| task.options.priority)),
             call,
         };
         for table in self.tables() {
@@ -323,20 +348,21 @@ impl Routes {
         Ok(None)
     }
 
-    /// The queue that a task's name leads to, as far as names tell: functions aren't asked.
-    pub(crate) fn queue_by_name(&self, task: &str) -> Option<&str> {
-        let call = Call::named(task);
+    /// The queue that a task leads to, as far as its name and its own priority tell: functions aren't asked.
+    pub(crate) fn queue_of_task(&self, task: &TaskDef) -> Option<&str> {
+        let call = Call::named(task.name);
         let asked = RouteCall {
-            task,
-            called: task,
+            task: task.name,
+            called: task.name,
             args: &[],
             kwargs: &Map::new(),
+            priority: task.options.priority,
             call: &call,
         };
         let mut routes = self.tables().filter_map(|table| {
             let mut patterns = table.patterns.iter();
             let exact = table.exact(&asked).map(|(_, route)| route);
-            exact.or_else(|| patterns.find_map(|pattern| pattern.by_name(&asked)))
+            exact.or_else(|| patterns.find_map(|pattern| pattern.by_itself(&asked)))
         });
         routes.next()?.queue()
     }
@@ -360,24 +386,32 @@ impl Pattern {
         match self {
             Pattern::Glob(glob, _) => glob.as_str().to_owned(),
             Pattern::Regex(Expression(regex), _) => format!("/{}/", regex.as_str()),
+            Pattern::Priority(of, _) if of.start() == of.end() => {
+                format!("{PRIORITY}{}", of.start())
+            }
+            Pattern::Priority(of, _) => format!("{PRIORITY}{}-{}", of.start(), of.end()),
             Pattern::By(function) => format!("by {}", function.name),
         }
     }
 
     fn route(&self) -> Option<&Route> {
         match self {
-            Pattern::Glob(_, route) | Pattern::Regex(_, route) => Some(route),
+            Pattern::Glob(_, route) | Pattern::Regex(_, route) | Pattern::Priority(_, route) => {
+                Some(route)
+            }
             Pattern::By(_) => None,
         }
     }
 
-    fn by_name(&self, asked: &RouteCall<'_>) -> Option<&Route> {
+    /// What it answers without asking a function.
+    fn by_itself(&self, asked: &RouteCall<'_>) -> Option<&Route> {
         let matches = match self {
             Pattern::Glob(glob, _) => asked.is_named(|name| glob.is_match(name)),
             Pattern::Regex(Expression(regex), _) => asked.is_named(|name| {
                 // The leftmost match: if one begins the name, it is that one.
                 regex.find(name).is_some_and(|found| found.start() == 0)
             }),
+            Pattern::Priority(of, _) => asked.priority.is_some_and(|one| of.contains(&one)),
             Pattern::By(_) => false,
         };
         self.route().filter(|_| matches)
@@ -385,7 +419,7 @@ impl Pattern {
 
     fn answer(&self, asked: &RouteCall<'_>) -> Result<Option<Route>> {
         let Pattern::By(function) = self else {
-            return Ok(self.by_name(asked).cloned());
+            return Ok(self.by_itself(asked).cloned());
         };
         // In a worker it would take its neighbours along.
         catch_unwind(AssertUnwindSafe(|| (function.ask)(asked))).map_err(|panic| {
@@ -396,6 +430,8 @@ impl Pattern {
 }
 
 const TWICE: &str = "is there twice";
+/// How a route of priorities begins in JSON: `priority 7-9`.
+const PRIORITY: &str = "priority ";
 
 /// What is wrong with a route.
 fn fault(name: &str, what: &str) -> String {

@@ -309,7 +309,7 @@ fn a_route_that_cant_be_read_is_named() {
         assert_eq!(
             wrong(Routes::new().exact(pattern, "low")),
             format!(
-                "route `{pattern}` is a pattern, not a task's name: give it to `glob` or `regex`"
+                "route `{pattern}` is a pattern, not a task's name: give it to `glob`, `regex` or `priority`"
             )
         );
     }
@@ -451,6 +451,52 @@ fn json_is_read_in_its_order_and_what_is_wrong_has_its_place() {
         assert_eq!(unread(text), wanted);
     }
     assert!(unread(r#"{"/a(/": "low"}"#).starts_with("route `/a(/` is no regular expression: "));
+}
+
+#[test]
+fn priorities_lead_to_queues() {
+    let app = app(Routes::new()
+        .exact("plain", "own")
+        .priority(7..=9, "high")
+        .priority(0..=3, "low"));
+    assert_eq!(queue(&app, named("add").priority(7)), "high");
+    assert_eq!(queue(&app, named("elsewhere").priority(9)), "high");
+    assert_eq!(queue(&app, named("add").priority(0)), "low");
+    assert_eq!(queue(&app, named("mail.send")), "low", "the task's own: 3");
+    assert_eq!(queue(&app, named("mail.send").priority(5)), "own");
+    assert_eq!(queue(&app, named("add")), "own", "it has none");
+    assert_eq!(
+        queue(&app, named("plain").priority(9)),
+        "own",
+        "a name comes first"
+    );
+    assert_eq!(queue(&app, named("add").priority(9).queue("io")), "io");
+    let mail = app.registered().get("mail.send").unwrap();
+    assert_eq!(app.home_of(mail), "low");
+
+    let read: Routes = r#"{"priority 7-9": "high", "priority 2": "low"}"#.parse().unwrap();
+    let written = Routes::new().priority(7..=9, "high").priority(2..=2, "low");
+    assert_eq!(read, written);
+    for (text, wanted) in [
+        (
+            r#"{"priority 9-7": "high"}"#,
+            "route `priority 9-7` is of priorities that aren't: they go from 0 to 9",
+        ),
+        (
+            r#"{"priority 7-10": "high"}"#,
+            "route `priority 7-10` is of priorities that aren't: they go from 0 to 9",
+        ),
+        (
+            r#"{"priority high": "high"}"#,
+            "route `priority high` is of no priorities: write `priority 9` or `priority 7-9`",
+        ),
+        (
+            r#"{"priority 3": "high", "priority 3-3": "low"}"#,
+            "route `priority 3` is there twice",
+        ),
+    ] {
+        assert_eq!(unread(text), wanted);
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Routes as JSON: one object of names, patterns and where they lead, or a list of such.
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use serde::Deserialize;
@@ -12,7 +13,7 @@ use crate::json;
 use crate::message::Fields;
 use crate::task::nearest;
 
-use super::{Glob, Route, Routes, fault};
+use super::{Glob, PRIORITY, Route, Routes, fault};
 
 const OPTIONS: [&str; 4] = ["queue", "priority", "message_group", "expires"];
 
@@ -42,6 +43,13 @@ impl FromStr for Routes {
                 let route = route(value).map_err(|what| wrong(fault(&key, &what)))?;
                 read = match regex(&key) {
                     Some(regex) => read.regex(regex, route),
+                    None if key.starts_with(PRIORITY) => match priorities(&key) {
+                        Some(priorities) => read.priority(priorities, route),
+                        None => {
+                            let what = "is of no priorities: write `priority 9` or `priority 7-9`";
+                            return Err(wrong(fault(&key, what)));
+                        }
+                    },
                     None if Glob::is_one(&key) => read.glob(&key, route),
                     None => read.exact(key, route),
                 };
@@ -56,6 +64,13 @@ impl FromStr for Routes {
 /// The regular expression, if the key is one: between slashes.
 pub(super) fn regex(key: &str) -> Option<&str> {
     key.strip_prefix('/')?.strip_suffix('/')
+}
+
+/// The priorities, if the key is of such: `priority 9`, `priority 7-9`.
+pub(super) fn priorities(key: &str) -> Option<RangeInclusive<u8>> {
+    let written = key.strip_prefix(PRIORITY)?;
+    let (from, to) = written.split_once('-').unwrap_or((written, written));
+    Some(from.parse().ok()?..=to.parse().ok()?)
 }
 
 fn route(value: Value) -> std::result::Result<Route, String> {

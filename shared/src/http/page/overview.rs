@@ -91,7 +91,7 @@ pub(super) fn tasks(app: &App) -> String {
                 "<tr><th scope=row>{}<td>{}<td>{}\n",
                 escape(task.name),
                 escape(&parameters.join(", ")),
-                escape(task.options.queue)
+                escape(app.home_of(task))
             ),
         );
     }
