@@ -21,6 +21,7 @@ _SINGLE = {
     "AmazonSQS.ChangeMessageVisibility": "sqs:ChangeMessageVisibility",
     "AmazonSQS.ChangeMessageVisibilityBatch": "sqs:ChangeMessageVisibility",
     "AmazonSQS.GetQueueAttributes": "sqs:GetQueueAttributes",
+    "AmazonSQS.PurgeQueue": "sqs:PurgeQueue",
     "DynamoDB_20120810.GetItem": "dynamodb:GetItem",
     "DynamoDB_20120810.BatchGetItem": "dynamodb:BatchGetItem",
     "DynamoDB_20120810.PutItem": "dynamodb:PutItem",

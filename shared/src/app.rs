@@ -16,7 +16,7 @@ use crate::record::{self, Record, State, field};
 use crate::result::AsyncResult;
 use crate::routes::Routes;
 use crate::signature::Signature;
-use crate::task::{Task, TaskDef, Tasks};
+use crate::task::{Task, TaskDef, Tasks, nearest};
 use crate::time::Timestamp;
 
 /// Queues, tables and settings, cheap to clone: the way in for everything that isn't a worker.
@@ -388,6 +388,42 @@ impl App {
                 "can't be forgotten yet",
             )),
         }
+    }
+
+    /// Deletes all messages of a queue of tasks or of `quarantine`, for good: what isn't running is never run, and
+    /// nothing of it is recorded, so that handles on it wait in vain (Celery's `purge`). Groups miss their members
+    /// after an hour and fail. What is parked, due later than a queue delays, isn't in the queue and stays. The
+    /// answer is about what the queue held.
+    ///
+    /// # Errors
+    /// `NotFound` for a queue that isn't configured, `Invalid` for one of no tasks, `Conflict` if SQS is at a purge of this queue that isn't a minute old; else
+    /// as the broker says.
+    pub async fn purge(&self, queue: &str) -> Result<Depth> {
+        let queue = QueueName::new(queue);
+        if !self.inner.config.queues.contains_key(&queue) {
+            return Err(self.no_such_queue(queue.as_str()));
+        }
+        if queue.is_undelivered() || queue.is_dead_letters() {
+            let what = format!(
+                "what lies in `{queue}` is the only trace of tasks that came to no end:                  discard dead letters instead, which says of each what it was"
+            );
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        let held = self.inner.ports.queue.depth(&queue).await?;
+        self.inner.ports.queue.purge(&queue).await?;
+        tracing::warn!(queue = queue.as_str(), held = ?held, "purged");
+        Ok(held)
+    }
+
+    /// What to say of a queue that isn't configured.
+    pub(crate) fn no_such_queue(&self, queue: &str) -> Error {
+        let names = self.inner.config.queues.keys().map(QueueName::as_str);
+        let hint = match nearest(queue, names) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => "SEDANO_QUEUES says which there are".to_owned(),
+        };
+        let what = format!("there is no queue `{queue}`; {hint}");
+        Error::new(ErrorKind::NotFound, what)
     }
 
     /// About how many messages each queue holds, by the queues' names.

@@ -30,6 +30,7 @@ cases![
     received_too_often_it_becomes_a_dead_letter,
     what_is_given_up_names_the_queue_it_was_sent_to,
     depth_tells_visible_in_flight_and_delayed,
+    a_purge_leaves_nothing,
 ];
 
 async fn a_received_message_is_hidden(world: World) {
@@ -297,4 +298,18 @@ async fn depth_tells_visible_in_flight_and_delayed(world: World) {
             delayed: 1
         }
     );
+}
+
+async fn a_purge_leaves_nothing(world: World) {
+    let (queue, name) = one_queue(&world, 600).await;
+    let late = Outgoing {
+        delay: SECOND * 600,
+        ..Outgoing::new("late")
+    };
+    let batch = vec![Outgoing::new("a"), Outgoing::new("b"), late];
+    send(&*queue, &name, batch).await;
+    receive_one(&*queue, &name).await;
+    queue.purge(&name).await.unwrap();
+    assert_eq!(queue.depth(&name).await.unwrap(), Depth::default());
+    assert!(is_empty(&*queue, &name).await);
 }

@@ -318,6 +318,7 @@ async fn refuses_everything(queue: &dyn Queue, name: &QueueName) {
             .map(drop)
             .unwrap_err(),
         queue.depth(name).await.map(drop).unwrap_err(),
+        queue.purge(name).await.unwrap_err(),
     ];
     for error in errors {
         assert_eq!(error.kind(), ErrorKind::NotFound, "{error:?}");

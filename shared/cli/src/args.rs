@@ -72,8 +72,12 @@ pub(crate) enum Command {
         #[command(flatten)]
         due: DueArgs,
     },
-    /// Prints about how many messages each queue holds.
-    Queues,
+    /// Prints about how many messages each queue holds; stops a queue, or empties it.
+    #[command(args_conflicts_with_subcommands = true)]
+    Queues {
+        #[command(subcommand)]
+        command: Option<QueuesCommand>,
+    },
     /// Prints which tasks there are, and what they take.
     Tasks,
     /// What no worker will take again: look, send back to work, discard.
@@ -86,6 +90,29 @@ pub(crate) enum Command {
     Completions {
         /// The shell.
         shell: Shell,
+    },
+}
+
+/// What to do with a queue.
+#[derive(Debug, Subcommand)]
+pub(crate) enum QueuesCommand {
+    /// Lets nothing of it start until it is resumed: what is sent meanwhile waits.
+    Pause {
+        /// Its name in SEDANO_QUEUES.
+        queue: String,
+    },
+    /// Goes on with it.
+    Resume {
+        /// Its name in SEDANO_QUEUES.
+        queue: String,
+    },
+    /// Deletes all its messages, for good.
+    Purge {
+        /// Its name in SEDANO_QUEUES.
+        queue: String,
+        /// Doesn't ask.
+        #[arg(short, long)]
+        yes: bool,
     },
 }
 

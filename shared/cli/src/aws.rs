@@ -17,6 +17,7 @@ use sedano::{App, AwsSettings, Config};
 use crate::args::TargetArgs;
 use crate::clock::AwsClock;
 use crate::failure::{Exit, Failure, Result, with_causes};
+use crate::mappings::Mappings;
 use crate::target::environment;
 
 /// Who calls, and where.
@@ -114,6 +115,11 @@ impl Account {
             None => None,
         };
         Ok(Config::from_lookup(lookup)?)
+    }
+
+    /// The event source mappings of its functions.
+    pub(crate) fn mappings(&self) -> Mappings {
+        Mappings::of(&self.sdk)
     }
 
     /// The application over these queues and tables.

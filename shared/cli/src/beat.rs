@@ -67,7 +67,7 @@ pub(crate) fn owner(
 }
 
 /// The ARN of a queue by its URL, which ends in account and name. A rule sends to queues of its own region only.
-fn arn(url: &str, region: &str) -> Option<String> {
+pub(crate) fn arn(url: &str, region: &str) -> Option<String> {
     let partition = match region {
         _ if region.starts_with("cn-") => "aws-cn",
         _ if region.starts_with("us-gov-") => "aws-us-gov",

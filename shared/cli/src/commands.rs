@@ -12,6 +12,7 @@ use crate::dead_letters;
 use crate::entries;
 use crate::failure::{Exit, Failure, Result};
 use crate::output::{self, View};
+use crate::queues;
 use crate::target::{self, Target};
 
 /// Does what the command line says.
@@ -38,7 +39,10 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
             });
             Ok(Exit::Success)
         }
-        Command::Queues => {
+        Command::Queues {
+            command: Some(command),
+        } => queues::run(target, command, cli.json),
+        Command::Queues { command: None } => {
             let queues = target.queues()?;
             let as_json = queues
                 .iter()

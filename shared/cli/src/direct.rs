@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sedano::beat::{Coming, Entries, Entry, Native, Past, Plan, Standing, StateMarks, Step};
 use sedano::dead_letters::{Edit, Selection};
-use sedano::ports::{Attribute, Depth, Item, Key};
+use sedano::ports::{Attribute, Depth, Item, Key, QueueName};
 use sedano::{App, Config, Signature, nearest};
 use serde::Serialize;
 use serde_json::Value;
@@ -21,6 +21,7 @@ use crate::target::{Each, Failed, Parameter, Rules, Sent, Target, TaskInfo, envi
 pub(crate) struct Direct {
     runtime: Runtime,
     app: App,
+    account: aws::Account,
     region: String,
     /// The stack's name, where it is known.
     stack: Option<String>,
@@ -30,15 +31,16 @@ impl Direct {
     /// Those of a CloudFormation stack.
     pub(crate) fn of_stack(args: &TargetArgs, name: &str) -> Result<Self> {
         let runtime = runtime()?;
-        let (app, region) = runtime.block_on(async {
+        let (app, account) = runtime.block_on(async {
             let account = aws::Account::find(args).await?;
             let config = account.stack(name).await?;
-            Ok::<_, Failure>((account.app(config)?, account.region().to_owned()))
+            Ok::<_, Failure>((account.app(config)?, account))
         })?;
         Ok(Self {
             runtime,
             app,
-            region,
+            region: account.region().to_owned(),
+            account,
             stack: Some(name.to_owned()),
         })
     }
@@ -51,6 +53,7 @@ impl Direct {
         Ok(Self {
             app: account.app(config)?,
             region: account.region().to_owned(),
+            account,
             runtime,
             stack: None,
         })
@@ -132,6 +135,30 @@ impl Target for Direct {
         let depths = self.runtime.block_on(self.app.queues())?;
         let named = |(name, depth): (sedano::ports::QueueName, _)| (name.to_string(), depth);
         Ok(depths.into_iter().map(named).collect())
+    }
+
+    fn set_reading(&self, queue: &str, reading: bool) -> Result<()> {
+        let queues = &self.app.config().queues;
+        let Some(url) = queues.get(&QueueName::new(queue)) else {
+            let hint = match nearest(queue, queues.keys().map(QueueName::as_str)) {
+                Some(near) => format!("; did you mean `{near}`?"),
+                None => String::new(),
+            };
+            let what = format!("there is no queue `{queue}`{hint}");
+            return Err(Failure::new(Exit::NotFound, what));
+        };
+        let Some(queue_arn) = beat::arn(url, &self.region) else {
+            let what =
+                format!("{url} is no queue's URL in AWS: it doesn't end in an account and a name");
+            return Err(Failure::usage(what));
+        };
+        let (mappings, clock) = (self.account.mappings(), &*self.app.ports().clock);
+        self.runtime
+            .block_on(mappings.set_enabled(queue, &queue_arn, reading, clock))
+    }
+
+    fn purge(&self, queue: &str) -> Result<Depth> {
+        Ok(self.runtime.block_on(self.app.purge(queue))?)
     }
 
     fn tasks(&self) -> Result<Vec<TaskInfo>> {

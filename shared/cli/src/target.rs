@@ -24,6 +24,10 @@ pub(crate) trait Target {
     fn reschedule(&self, id: &str, due: &DueArgs) -> Result<Value>;
     /// Each queue and about how many messages it holds.
     fn queues(&self) -> Result<Vec<(String, Depth)>>;
+    /// Whether workers read the queue, from now on.
+    fn set_reading(&self, queue: &str, reading: bool) -> Result<()>;
+    /// Deletes the queue's messages; about how many there were.
+    fn purge(&self, queue: &str) -> Result<Depth>;
     /// The tasks that workers know.
     fn tasks(&self) -> Result<Vec<TaskInfo>>;
     /// The dead letters that are meant, without their bodies; as many as can be, if no number is said.

@@ -109,6 +109,7 @@ fn kind(code: &str, said: &str, status: Option<u16>) -> ErrorKind {
         | "NonExistentQueue"
         | "MessageNotInflight"
         | "ReceiptHandleIsInvalid" => ErrorKind::NotFound,
+        "PurgeQueueInProgress" => ErrorKind::Conflict,
         "InvalidParameterValue" if said.contains("ReceiptHandle") => ErrorKind::NotFound,
         "BatchRequestTooLong" | "ItemCollectionSizeLimitExceeded" => ErrorKind::TooLarge,
         "Validation" if is_size(said) => ErrorKind::TooLarge,

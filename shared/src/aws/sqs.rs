@@ -244,6 +244,13 @@ impl Queue for SqsQueue {
             delayed: number(QueueAttributeName::ApproximateNumberOfMessagesDelayed),
         })
     }
+
+    async fn purge(&self, queue: &QueueName) -> Result<()> {
+        let url = self.url(queue)?;
+        let answer = self.client.purge_queue().queue_url(url).send().await;
+        answer.map_err(|error| call_failed(&about("PurgeQueue", queue, url), error))?;
+        Ok(())
+    }
 }
 
 /// What SQS says of each entry of a batch.

@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::error::Result as SedanoResult;
 use crate::id;
 use crate::message::Fields;
+use crate::ports::{Depth, QueueName};
 use crate::time::Timestamp;
 
 /// The longest wait for a result: API Gateway's own is 30 s.
@@ -115,17 +116,49 @@ pub(super) async fn queues(State(app): State<App>) -> Result<Response, Problem> 
     super::json(StatusCode::OK, &depths(&app).await?)
 }
 
+/// `POST /queues/{queue}/purge`: about what it held. Whoever sends it names the queue twice.
+pub(super) async fn purge(
+    State(app): State<App>,
+    queue: Result<Path<String>, PathRejection>,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, Problem> {
+    let Path(queue) = queue.map_err(unreadable_path)?;
+    if !app.config().queues.contains_key(&QueueName::new(&queue)) {
+        let what = app.no_such_queue(&queue).to_string();
+        return Err(Problem::new(Sort::UnknownQueue, what));
+    }
+    let body = whole(body)?;
+    let body: Value = match body.iter().all(u8::is_ascii_whitespace) {
+        true => json!({}),
+        false => serde_json::from_slice(&body)
+            .map_err(|error| Problem::not_json("the body", &body, &error))?,
+    };
+    let confirmed = json!({"confirm": queue});
+    if body != confirmed {
+        let what = format!(
+            "this deletes what `{queue}` holds, for good: if that is meant, send {confirmed}"
+        );
+        return Err(Problem::invalid("confirm", what));
+    }
+    super::json(StatusCode::OK, &counts(&app.purge(&queue).await?))
+}
+
 /// The queues' depths by name.
 pub(super) async fn depths(app: &App) -> SedanoResult<Map<String, Value>> {
-    let depths = app.queues().await?.into_iter().map(|(name, depth)| {
-        let counts = json!({
-            "visible": depth.visible,
-            "in_flight": depth.in_flight,
-            "delayed": depth.delayed,
-        });
-        (name.to_string(), counts)
-    });
+    let depths = app
+        .queues()
+        .await?
+        .into_iter()
+        .map(|(name, depth)| (name.to_string(), counts(&depth)));
     Ok(depths.collect())
+}
+
+fn counts(depth: &Depth) -> Value {
+    json!({
+        "visible": depth.visible,
+        "in_flight": depth.in_flight,
+        "delayed": depth.delayed,
+    })
 }
 
 fn checked(id: TaskId) -> Result<String, Problem> {

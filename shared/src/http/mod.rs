@@ -19,6 +19,7 @@
 //! | `GET /beat/{name}/next?n=…` | its next due times |
 //! | `GET /beat/{name}/history?n=…` | its last ones, and what became of them |
 //! | `GET /queues` | about how many messages each queue holds |
+//! | `POST /queues/{queue}/purge` | deletes a queue's messages, for good |
 //! | `GET /openapi.json` | this, as an OpenAPI 3.1 document with the registered tasks |
 //! | `GET /?id=ID`, `GET /?entry=NAME` | a page for people; a task's record on it, an entry's own page |
 //! | `POST /` | what a form of that page asks for: 303 to the page, or the page saying what is wrong |
@@ -92,6 +93,7 @@ enum Endpoint {
     Revoke,
     Reschedule,
     Queues,
+    Purge,
     DeadLetters,
     DeadLetter,
     Redrive,
@@ -112,12 +114,13 @@ enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Endpoint; 22] = [
+    const ALL: [Endpoint; 23] = [
         Endpoint::Send,
         Endpoint::Task,
         Endpoint::Revoke,
         Endpoint::Reschedule,
         Endpoint::Queues,
+        Endpoint::Purge,
         Endpoint::DeadLetters,
         Endpoint::DeadLetter,
         Endpoint::Redrive,
@@ -142,6 +145,7 @@ impl Endpoint {
             Endpoint::Send
             | Endpoint::Revoke
             | Endpoint::Reschedule
+            | Endpoint::Purge
             | Endpoint::Redrive
             | Endpoint::PauseEntry
             | Endpoint::ResumeEntry
@@ -160,6 +164,7 @@ impl Endpoint {
             Endpoint::Revoke => "/tasks/{task}/revoke",
             Endpoint::Reschedule => "/tasks/{task}/reschedule",
             Endpoint::Queues => "/queues",
+            Endpoint::Purge => "/queues/{queue}/purge",
             Endpoint::DeadLetters => "/dead-letters",
             Endpoint::DeadLetter | Endpoint::Discard => "/dead-letters/{letter}",
             Endpoint::Redrive => "/dead-letters/{letter}/redrive",
@@ -183,6 +188,7 @@ impl Endpoint {
             Endpoint::Revoke => post(control::revoke),
             Endpoint::Reschedule => post(control::reschedule),
             Endpoint::Queues => get(control::queues),
+            Endpoint::Purge => post(control::purge),
             Endpoint::DeadLetters => get(dead_letters::list),
             Endpoint::DeadLetter => get(dead_letters::show),
             Endpoint::Redrive => post(dead_letters::redrive),

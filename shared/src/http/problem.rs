@@ -24,6 +24,7 @@ pub(crate) enum Sort {
     UnknownTask,
     UnknownDeadLetter,
     UnknownEntry,
+    UnknownQueue,
     UnknownPath,
     WrongMethod,
     Conflict,
@@ -38,13 +39,14 @@ pub(crate) enum Sort {
 
 impl Sort {
     /// Every one, for the OpenAPI document.
-    pub(crate) const ALL: [Sort; 16] = [
+    pub(crate) const ALL: [Sort; 17] = [
         Sort::BadRequest,
         Sort::NotJson,
         Sort::Foreign,
         Sort::UnknownTask,
         Sort::UnknownDeadLetter,
         Sort::UnknownEntry,
+        Sort::UnknownQueue,
         Sort::UnknownPath,
         Sort::WrongMethod,
         Sort::Conflict,
@@ -65,6 +67,7 @@ impl Sort {
             Sort::UnknownTask => (404, "unknown-task", "No such task"),
             Sort::UnknownDeadLetter => (404, "unknown-dead-letter", "No such dead letter"),
             Sort::UnknownEntry => (404, "unknown-entry", "No such entry"),
+            Sort::UnknownQueue => (404, "unknown-queue", "No such queue"),
             Sort::UnknownPath => (404, "unknown-path", "No such path"),
             Sort::WrongMethod => (405, "wrong-method", "The path has no such method"),
             Sort::Conflict => (409, "conflict", "Its state forbids it"),
@@ -113,7 +116,9 @@ impl Problem {
     pub(crate) fn new(sort: Sort, detail: impl Into<String>) -> Self {
         let kind = match sort {
             Sort::UnknownTask => ErrorKind::NotRegistered,
-            Sort::UnknownDeadLetter | Sort::UnknownEntry => ErrorKind::NotFound,
+            Sort::UnknownDeadLetter | Sort::UnknownEntry | Sort::UnknownQueue => {
+                ErrorKind::NotFound
+            }
             Sort::NotJson => ErrorKind::Decode,
             Sort::InvalidArguments => ErrorKind::Bind,
             Sort::TooLarge => ErrorKind::TooLarge,

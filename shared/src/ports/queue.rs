@@ -53,6 +53,10 @@ pub trait Queue: Send + Sync {
 
     /// About how many messages are in the queue. SQS answers approximately and late.
     async fn depth(&self, queue: &QueueName) -> Result<Depth>;
+
+    /// Deletes every message, be it visible, delayed or in flight. SQS takes up to 60 seconds for it, in which
+    /// what is sent may go, too, and refuses a second purge meanwhile: `Conflict`.
+    async fn purge(&self, queue: &QueueName) -> Result<()>;
 }
 
 /// The name of a queue in `SEDANO_QUEUES`; the adapter knows its URL. A name that ends in `.fifo`

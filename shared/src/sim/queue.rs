@@ -24,6 +24,7 @@ enum Request {
     Delete(QueueName, Vec<Receipt>),
     Hide(QueueName, Vec<(Receipt, Duration)>),
     Depth(QueueName),
+    Purge(QueueName),
 }
 
 impl SimQueue {
@@ -201,5 +202,11 @@ impl Queue for SimQueue {
         let (shared, of) = (self.0.shared.clone(), queue.clone());
         let apply = move |_: &Request| at_once(shared.memory.queue().depth(&of));
         self.0.call(Request::Depth(queue.clone()), apply).await
+    }
+
+    async fn purge(&self, queue: &QueueName) -> Result<()> {
+        let (shared, of) = (self.0.shared.clone(), queue.clone());
+        let apply = move |_: &Request| at_once(shared.memory.queue().purge(&of));
+        self.0.call(Request::Purge(queue.clone()), apply).await
     }
 }

@@ -8,6 +8,7 @@
 
 mod beat;
 mod dead_letters;
+mod queues;
 mod target;
 mod tasks;
 

@@ -107,6 +107,11 @@ impl Queue for Mortal {
         self.live().await;
         self.ports.queue.depth(queue).await
     }
+
+    async fn purge(&self, queue: &QueueName) -> Result<()> {
+        self.live().await;
+        self.ports.queue.purge(queue).await
+    }
 }
 
 /// What the work came to, unless its process died.

@@ -210,7 +210,7 @@ async fn what_was_not_promoted_in_time_is_later() {
     let lost = world
         .memory
         .queue()
-        .purge(&queue, |body| body.contains("sedano.promote"));
+        .lose(&queue, |body| body.contains("sedano.promote"));
     assert_eq!(lost, 1);
     world
         .live_until(begin + HOUR + Duration::from_secs(1200))

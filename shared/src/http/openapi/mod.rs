@@ -151,6 +151,26 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
                 &[],
             ),
         }),
+        Endpoint::Purge => json!({
+            "operationId": "purge",
+            "summary": "Deletes all messages of a queue of tasks, for good",
+            "description": "What waits there is never run, and nothing of it is recorded. SQS takes up to a \
+                            minute, in which it refuses another purge.",
+            "parameters": [{
+                "name": "queue", "in": "path", "required": true, "schema": {"type": "string"},
+                "description": "The queue's name in SEDANO_QUEUES.",
+            }],
+            "requestBody": {
+                "required": true,
+                "content": {"application/json": {"schema": {
+                    "type": "object", "required": ["confirm"], "additionalProperties": false,
+                    "properties": {"confirm": {"type": "string", "description": "The queue's name once more."}},
+                }}},
+            },
+            "responses": responses(ok("About what it held.", schema("Depth")), &[
+                Sort::BadRequest, Sort::NotJson, Sort::UnknownQueue, Sort::Conflict, Sort::Invalid, Sort::TooLarge,
+            ]),
+        }),
         Endpoint::DeadLetters => json!({
             "operationId": "deadLetters",
             "summary": "What no worker will take again, and why",

@@ -295,6 +295,10 @@ impl Queue for Failing {
     async fn depth(&self, _: &QueueName) -> Result<Depth> {
         self.error()
     }
+
+    async fn purge(&self, _: &QueueName) -> Result<()> {
+        self.error()
+    }
 }
 
 #[tokio::test]

@@ -288,6 +288,43 @@ async fn a_task_is_revoked_before_it_starts_and_not_after() {
     );
 }
 
+#[tokio::test]
+async fn a_queue_is_purged_by_who_names_it_twice() {
+    let api = Api::new();
+    for id in ["a", "b"] {
+        let call = format!(r#"{{"args": [1, 2], "options": {{"id": "{id}"}}}}"#);
+        api.post("/tasks/add", &call).await;
+    }
+    let path = "/queues/default/purge";
+    for unconfirmed in ["", "{}", r#"{"confirm": "high"}"#, r#"{"confirm": true}"#] {
+        let problem = api.post(path, unconfirmed).await;
+        let problem = problem.problem(422, "invalid-request", path);
+        assert_eq!(problem["parameter"], "confirm");
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.ends_with(r#"send {"confirm":"default"}"#),
+            "{detail}"
+        );
+    }
+    let missing = "/queues/defualt/purge";
+    let problem = api.post(missing, r#"{"confirm": "defualt"}"#).await;
+    let problem = problem.problem(404, "unknown-queue", missing);
+    assert_eq!(
+        problem["detail"],
+        "there is no queue `defualt`; did you mean `default`?"
+    );
+    let trace = "/queues/dead-letters/purge";
+    let problem = api.post(trace, r#"{"confirm": "dead-letters"}"#).await;
+    problem.problem(422, "invalid-request", trace);
+
+    let purged = api.post(path, r#"{"confirm": "default"}"#).await;
+    assert_eq!(purged.status, 200);
+    assert_eq!(purged.json()["visible"], 2);
+    api.work().await;
+    assert_eq!(api.get("/tasks/a").await.json()["status"], "PENDING");
+    assert_eq!(api.get("/queues").await.json()["default"]["visible"], 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_parked_task_is_moved_and_no_other() {
     let api = Api::new();

@@ -26,6 +26,7 @@ async fn the_document_and_the_router_have_the_same_routes() {
         ("GET", "/tasks/{task}"),
         ("POST", "/tasks/{task}/revoke"),
         ("POST", "/tasks/{task}/reschedule"),
+        ("POST", "/queues/{queue}/purge"),
         ("GET", "/queues"),
         ("GET", "/dead-letters"),
         ("GET", "/dead-letters/{letter}"),

@@ -175,9 +175,9 @@ impl MemoryQueue {
         stored.collect()
     }
 
-    /// Takes messages away for good, as a purge does, be they visible, delayed or in flight: by the order of
-    /// sending, those whose body `is_lost`. How many there were.
-    pub fn purge(&self, queue: &QueueName, mut is_lost: impl FnMut(&str) -> bool) -> usize {
+    /// Takes messages away for good, be they visible, delayed or in flight: by the order of sending, those whose
+    /// body `is_lost`. How many there were.
+    pub fn lose(&self, queue: &QueueName, mut is_lost: impl FnMut(&str) -> bool) -> usize {
         let mut inner = self.lock();
         let Some(entry) = inner.queues.get_mut(queue) else {
             return 0;
@@ -389,6 +389,13 @@ impl Queue for MemoryQueue {
         let depth = self.lock().entry(queue)?.state.depth(now);
         self.counter.call("GetQueueAttributes");
         Ok(depth)
+    }
+
+    async fn purge(&self, queue: &QueueName) -> Result<()> {
+        self.lock().entry(queue)?;
+        self.counter.call("PurgeQueue");
+        self.lose(queue, |_| true);
+        Ok(())
     }
 }
 

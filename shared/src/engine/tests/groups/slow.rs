@@ -99,6 +99,10 @@ impl Queue for Slow {
     async fn depth(&self, queue: &QueueName) -> Result<Depth> {
         self.ports.queue.depth(queue).await
     }
+
+    async fn purge(&self, queue: &QueueName) -> Result<()> {
+        self.ports.queue.purge(queue).await
+    }
 }
 
 /// Of one of them another copy was done with meanwhile: its message can't make good what failed.

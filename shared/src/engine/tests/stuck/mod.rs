@@ -49,7 +49,7 @@ impl World {
 
     pub(super) fn lose_those(&self, is_lost: impl FnMut(&str) -> bool) -> usize {
         let queue = QueueName::new(QueueName::DEFAULT);
-        self.memory.queue().purge(&queue, is_lost)
+        self.memory.queue().lose(&queue, is_lost)
     }
 
     /// Ticks and works for so long; how many messages were sent to the queue.
