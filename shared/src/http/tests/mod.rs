@@ -293,7 +293,7 @@ async fn a_queue_is_purged_by_who_names_it_twice() {
     let api = Api::new();
     for id in ["a", "b"] {
         let call = format!(r#"{{"args": [1, 2], "options": {{"id": "{id}"}}}}"#);
-        api.post("/tasks/add", &call).await;
+        api.post("/tasks/add", call).await;
     }
     let path = "/queues/default/purge";
     for unconfirmed in ["", "{}", r#"{"confirm": "high"}"#, r#"{"confirm": true}"#] {
