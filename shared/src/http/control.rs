@@ -16,6 +16,7 @@ use crate::app::App;
 use crate::error::Result as SedanoResult;
 use crate::id;
 use crate::message::Fields;
+use crate::revocations::RevokeOutcome;
 use crate::time::Timestamp;
 
 /// The longest wait for a result: API Gateway's own is 30 s.
@@ -52,11 +53,14 @@ fn wait(seconds: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// `POST /tasks/{id}/revoke`: the record, revoked.
+/// `POST /tasks/{id}/revoke`: the record, revoked; 202, if it runs and was asked to stop.
 pub(super) async fn revoke(State(app): State<App>, id: TaskId) -> Result<Response, Problem> {
     let id = checked(id)?;
-    app.revoke(&id).await?;
-    super::json(StatusCode::OK, &app.record(&id).await?)
+    let status = match app.revoke(&id).await? {
+        RevokeOutcome::Revoked => StatusCode::OK,
+        RevokeOutcome::Requested => StatusCode::ACCEPTED,
+    };
+    super::json(status, &app.record(&id).await?)
 }
 
 /// `POST /tasks/{id}/reschedule`: the record, due when the body says.

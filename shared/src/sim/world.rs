@@ -22,6 +22,7 @@ use crate::failure::BoxError;
 use crate::memory::{Memory, StoredMessage, TokioClock};
 use crate::ports::{Clock, Outgoing, QueueName};
 use crate::result::AsyncResult;
+use crate::revocations::RevokeOutcome;
 use crate::signature::Signature;
 use crate::time::Timestamp;
 
@@ -186,7 +187,7 @@ impl World {
     pub async fn revoke(&self, id: &str) -> bool {
         self.until_done(async || match self.app.revoke(id).await {
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
-            other => other.map(|()| true),
+            other => other.map(|outcome| outcome == RevokeOutcome::Revoked),
         })
         .await
     }
