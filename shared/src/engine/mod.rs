@@ -312,9 +312,6 @@ impl<'a> Batch<'a> {
                 return self.dead_body(delivery, &error).await;
             }
         };
-        let mut message = message;
-        // What is sent on is sent since then.
-        message.sent_at.get_or_insert(delivery.sent_at);
         let queues = &self.worker.app().config().queues;
         let home = message.queue.as_deref().map(QueueName::new);
         let places = [
@@ -338,6 +335,8 @@ impl<'a> Batch<'a> {
         if delivery.queue.is_undelivered() {
             return self.reap(&mut job).await;
         }
+        // What of it is sent on says so.
+        job.message.sent_at.get_or_insert(delivery.sent_at);
         let attempted = match job.message.fan_out.clone() {
             Some(fan_out) => self.fan_out(&job, &fan_out).await,
             None => self.attempt(&mut job, seat).await,

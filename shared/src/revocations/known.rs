@@ -60,7 +60,7 @@ pub(crate) struct Listed {
 }
 
 impl Listed {
-    pub(super) fn of(all: Vec<InForce>) -> Self {
+    pub(crate) fn of(all: Vec<InForce>) -> Self {
         let mut listed = Self::default();
         for one in all {
             match one.revocation.kind {
