@@ -200,7 +200,7 @@ impl App {
     /// ```
     ///
     /// # Errors
-    /// `Invalid`, for what can't be revoked; `Config`, where `SEDANO_REVOCATIONS` is `off`; else as the store says.
+    /// `Invalid`, for what can't be revoked; `Conflict`, where `SEDANO_REVOCATIONS` is `off`; else as the store says.
     pub async fn revoke_all(&self, revocation: &Revocation) -> Result<InForce> {
         self.revoke_all_for(revocation, KEPT).await
     }
@@ -218,7 +218,7 @@ impl App {
         }
         if !self.config().revocations {
             let what = "SEDANO_REVOCATIONS is `off`: no worker would look at it; revoke tasks by their ids";
-            return Err(Error::new(ErrorKind::Config, what));
+            return Err(Error::new(ErrorKind::Conflict, what));
         }
         let now = self.now();
         // A second begun counts as a whole one.

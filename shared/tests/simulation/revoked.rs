@@ -6,7 +6,6 @@ use sedano::sim::{Faults, World};
 use sedano::{BoxError, Context, Revocation, Signature, State, TaskError, task};
 use serde_json::{Value, json};
 
-use crate::samples::*;
 use crate::worlds::{number, simulation};
 
 /// Goes on for a while and asks whether it is revoked: to stop, or only to know. Then it ends, or is retried.

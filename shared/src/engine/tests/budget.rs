@@ -115,7 +115,7 @@ async fn switched_off_it_reads_nothing() {
         .app()
         .revoke_all(&crate::Revocation::task("add"))
         .await;
-    assert_eq!(refused.unwrap_err().kind(), crate::ErrorKind::Config);
+    assert_eq!(refused.unwrap_err().kind(), crate::ErrorKind::Conflict);
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,9 @@ async fn the_document_and_the_router_have_the_same_routes() {
         ("GET", "/tasks/{task}"),
         ("POST", "/tasks/{task}/revoke"),
         ("POST", "/tasks/{task}/reschedule"),
+        ("GET", "/revocations"),
+        ("POST", "/revocations"),
+        ("DELETE", "/revocations/{kind}/{value}"),
         ("GET", "/queues"),
         ("GET", "/dead-letters"),
         ("GET", "/dead-letters/{letter}"),
@@ -58,7 +61,9 @@ async fn the_document_and_the_router_have_the_same_routes() {
                 .uri(
                     path.replace("{task}", "echo")
                         .replace("{letter}", "a")
-                        .replace("{entry}", "a"),
+                        .replace("{entry}", "a")
+                        .replace("{kind}", "task")
+                        .replace("{value}", "a"),
                 );
             let answer = api.call(request.body(Body::empty()).unwrap()).await;
             let status = answer.status;
