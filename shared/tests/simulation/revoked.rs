@@ -25,7 +25,7 @@ pub(crate) async fn asking(
     }
     if ctx.retries() < failures {
         // Some know of it when they ask for another run, some don't.
-        if rounds % 2 == 0 {
+        if rounds.is_multiple_of(2) {
             ctx.is_revoked().await;
         }
         return Err(TaskError::retry("later"));

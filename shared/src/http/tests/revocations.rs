@@ -29,7 +29,7 @@ async fn all_that_bear_a_stamp_are_revoked_until_it_is_lifted() {
     let lifted = Request::delete(path).body(Body::empty()).unwrap();
     let lifted = api.call(lifted).await;
     assert_eq!(
-        (lifted.status, &lifted.json()["value"]),
+        (lifted.status.as_u16(), &lifted.json()["value"]),
         (200, &body["value"])
     );
     let listed = api.get("/revocations").await.json();

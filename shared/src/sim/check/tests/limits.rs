@@ -24,6 +24,7 @@ fn what_begins_though_it_was_revoked_is_found() {
     let bearing = |begun: i64| {
         forged(move |history| {
             let tenant = crate::Revocation::stamp("tenant", "acme");
+            history.calm_from = at(10_000);
             history.runs[0] = run(0, begun, begun + 10);
             history.runs[0].bears = Some((tenant, at(0)));
             steps(history)[1].at = at(begun + 20);
