@@ -8,7 +8,6 @@ use crate::canvas::Canvas;
 use crate::config::Config;
 use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
-use crate::failure::Failure;
 use crate::launch::{Launch, Origin, Ready};
 pub(crate) use crate::limits::whole_seconds;
 use crate::ports::{Change, Depth, Field, Key, Op, Outcome, Ports, QueueName, When, Write};
@@ -314,44 +313,6 @@ impl App {
         }
     }
 
-    /// Revokes a task that isn't running: its message will be dropped when it arrives, this week or
-    /// next. Revoking it again changes nothing.
-    ///
-    /// # Errors
-    /// `Conflict`, if it is running or final.
-    pub async fn revoke(&self, id: &str) -> Result<()> {
-        let now = self.now();
-        let failure = Failure {
-            kind: "Revoked".to_owned(),
-            message: "revoked before it started".to_owned(),
-            causes: Vec::new(),
-            retries: 0,
-            at: now,
-        };
-        let write = Write {
-            key: Key::Result(id.to_owned()),
-            op: Op::Update(vec![
-                Change::Set(field::STATUS.into(), State::Revoked.into()),
-                Change::Set(field::ERROR.into(), (&failure).into()),
-                Change::Set(field::FINISHED_AT.into(), now.into()),
-                Change::Set(field::TTL.into(), (now + GUARD_FOR).as_secs().into()),
-                Change::Remove(field::DUE_AT.into()),
-            ]),
-            when: When::Any(vec![
-                When::Absent,
-                When::Eq(field::STATUS.into(), State::Retry.into()),
-                When::Eq(field::STATUS.into(), State::Pending.into()),
-            ]),
-        };
-        match record::write(&*self.inner.ports.store, write, now).await? {
-            Outcome::Applied(_) => Ok(()),
-            Outcome::Refused(old) => match old.as_ref().and_then(record::status) {
-                Some(State::Revoked) => Ok(()),
-                state => Err(conflict(id, state, "can't be revoked any more")),
-            },
-        }
-    }
-
     /// Deletes a final record; of what another task or a group has sent only what it says, for that may be
     /// sent again.
     pub(crate) async fn forget(&self, id: &str) -> Result<()> {
@@ -439,7 +400,7 @@ impl App {
     }
 }
 
-fn conflict(id: &str, state: Option<State>, what: &str) -> Error {
+pub(crate) fn conflict(id: &str, state: Option<State>, what: &str) -> Error {
     let state = state.unwrap_or(State::Pending);
     Error::new(
         ErrorKind::Conflict,

@@ -18,6 +18,7 @@ use crate::routes::Routes;
 /// | `SEDANO_UNKNOWN_TASK_GRACE` | seconds a message of an unknown task waits for a worker that knows it, at most 3600 | 300 |
 /// | `SEDANO_VISIBILITY_TIMEOUT` | the queue's visibility timeout in seconds, where the worker should shorten it | unset |
 /// | `SEDANO_ROUTES` | JSON object: task's name or pattern → queue; see [`Routes`] | none |
+/// | `SEDANO_REVOCATIONS` | `on` or `off`: whether workers look for what is revoked by group, root, stamp or name | on |
 /// | `SEDANO_STORE_WRITES` | `batch` (PartiQL batches) or `single` (one call a write, at once) | batch |
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -36,6 +37,8 @@ pub struct Config {
     pub visibility_timeout: Option<Duration>,
     /// Where calls go that don't say it themselves: asked before the routes of the program.
     pub routes: Routes,
+    /// Whether workers look for what is revoked by group, root, stamp or name: one query in five seconds.
+    pub revocations: bool,
     /// How the store writes.
     pub store_writes: StoreWrites,
 }
@@ -69,6 +72,7 @@ impl Config {
             unknown_task_grace: Duration::from_secs(300),
             visibility_timeout: None,
             routes: Routes::new(),
+            revocations: true,
             store_writes: StoreWrites::Batch,
         }
     }
@@ -124,6 +128,11 @@ impl Config {
             result_expires: settings.seconds("SEDANO_RESULT_EXPIRES")?.unwrap_or(DAY),
             unknown_task_grace: settings.unknown_task_grace()?,
             visibility_timeout: settings.seconds("SEDANO_VISIBILITY_TIMEOUT")?,
+            revocations: match lookup("SEDANO_REVOCATIONS").as_deref() {
+                None | Some("" | "on") => true,
+                Some("off") => false,
+                Some(_) => return Err(wrong("SEDANO_REVOCATIONS", "`on` or `off`")),
+            },
             store_writes: match lookup("SEDANO_STORE_WRITES").as_deref() {
                 None | Some("" | "batch") => StoreWrites::Batch,
                 Some("single") => StoreWrites::Single,
@@ -484,6 +493,10 @@ mod tests {
         assert_eq!(
             with(("SEDANO_UNKNOWN_TASK_GRACE", "3601")),
             "SEDANO_UNKNOWN_TASK_GRACE must be 3600 seconds at most"
+        );
+        assert_eq!(
+            with(("SEDANO_REVOCATIONS", "no")),
+            "SEDANO_REVOCATIONS must be `on` or `off`"
         );
         assert_eq!(
             with(("SEDANO_STORE_WRITES", "x")),

@@ -15,13 +15,14 @@ use crate::canvas::{self, Canvas};
 use crate::checkpoint::Checkpoints;
 use crate::engine::{Branch, reached};
 use crate::error::ErrorKind;
-use crate::failure::{BoxError, TaskError, shortened};
+use crate::failure::{BoxError, Revoked, TaskError, shortened};
 use crate::id;
 use crate::launch::Origin;
 use crate::message::Message;
 use crate::record::{Progress, is_no_custom_state};
 use crate::report::{Custom, META_BYTES, NOTE_BYTES, Reports};
 use crate::result::AsyncResult;
+use crate::revocations::Asked;
 use crate::signature::Signature;
 use crate::task::written;
 use crate::time::Timestamp;
@@ -50,6 +51,7 @@ pub struct Context {
     added: Mutex<Vec<Value>>,
     checkpoints: Arc<Checkpoints>,
     reports: Arc<Reports>,
+    asked: Arc<Asked>,
     derives_children: bool,
 }
 
@@ -74,6 +76,7 @@ impl Context {
             added: Mutex::default(),
             checkpoints: Arc::default(),
             reports: Arc::default(),
+            asked: Arc::default(),
             derives_children: true,
         }
     }
@@ -85,6 +88,11 @@ impl Context {
 
     pub(crate) fn with_reports(mut self, reports: Arc<Reports>) -> Self {
         self.reports = reports;
+        self
+    }
+
+    pub(crate) fn with_asked(mut self, asked: Arc<Asked>) -> Self {
+        self.asked = asked;
         self
     }
 
@@ -195,6 +203,41 @@ impl Context {
     /// Whether [`cancelled`](Context::cancelled) has completed: for loops that look now and then.
     pub fn is_cancelled(&self) -> bool {
         self.app.now() >= self.end()
+    }
+
+    /// Whether the task was revoked since it began: by its id, or by a group, a root, a stamp or a name
+    /// that it bears. A body that goes on for long asks now and then; nothing else stops it.
+    ///
+    /// It reads the record, but at most once in two seconds, and what it has learned stays: ask as often as you like. Where
+    /// the tables don't answer, it isn't.
+    pub async fn is_revoked(&self) -> bool {
+        self.asked.ask(&self.app, &self.message).await
+    }
+
+    /// The same as an error, for `?`: returned by the task it ends it as REVOKED, and nothing that follows the task
+    /// is sent.
+    ///
+    /// ```
+    /// use sedano::{Context, TaskError, task};
+    ///
+    /// # async fn import(row: &str) -> Result<(), std::io::Error> { Ok(()) }
+    /// #[task]
+    /// async fn import_all(#[ctx] ctx: &Context, rows: Vec<String>) -> Result<(), TaskError> {
+    ///     for row in &rows {
+    ///         ctx.ensure_not_revoked().await?;
+    ///         import(row).await?;
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// If the task was revoked.
+    pub async fn ensure_not_revoked(&self) -> Result<(), Revoked> {
+        match self.is_revoked().await {
+            true => Err(Revoked),
+            false => Ok(()),
+        }
     }
 
     fn end(&self) -> Timestamp {

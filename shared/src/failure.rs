@@ -191,6 +191,8 @@ impl TaskError {
             "TimeLimit"
         } else if self.is::<SoftTimeLimit>() {
             "SoftTimeLimit"
+        } else if self.is::<Revoked>() {
+            REVOKED
         } else if self.is::<Panicked>() {
             "Panicked"
         } else {
@@ -328,6 +330,9 @@ impl fmt::Display for Failure {
     }
 }
 
+/// The kind of what was revoked by hand; what expired or was left out has a kind of its own.
+pub(crate) const REVOKED: &str = "Revoked";
+
 /// An error of the engine with a name of its own in [`Failure::kind`].
 #[derive(Debug)]
 pub(crate) struct Named {
@@ -369,6 +374,20 @@ limits! {
     /// [`Context::soft_time_limit`](crate::Context::soft_time_limit) completed.
     SoftTimeLimit: "gave up at its soft time limit of {:?}";
 }
+
+/// The task was revoked while it ran: what [`Context::ensure_not_revoked`](crate::Context::ensure_not_revoked)
+/// fails with. Returned by the task, or in the chain of what it returns, it ends it as REVOKED.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Revoked;
+
+impl fmt::Display for Revoked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("revoked while it ran")
+    }
+}
+
+impl StdError for Revoked {}
 
 /// The task panicked; the text is the panic's.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -49,6 +49,8 @@ guides! {
     retries: "retries.md";
     /// Asking after a task and waiting for it.
     results: "results.md";
+    /// Revoking tasks, one by one and all that bear something, before they begin and while they run.
+    revoking: "revoking.md";
     /// The states of a task and the attributes of its record.
     lifecycle: "lifecycle.md";
     /// What is promised, how it is checked, and what can't be promised.

@@ -86,6 +86,7 @@ pub mod ports;
 mod record;
 mod report;
 mod result;
+mod revocations;
 mod routes;
 pub mod schedule;
 mod signature;
@@ -110,12 +111,14 @@ pub use context::Context;
 pub use entropy::{OsEntropy, SeededEntropy};
 pub use error::{Error, ErrorKind, Result};
 pub use failure::{
-    BoxError, Class, Classified, Failure, Panicked, ResultExt, SoftTimeLimit, TaskError, TimeLimit,
+    BoxError, Class, Classified, Failure, Panicked, ResultExt, Revoked, SoftTimeLimit, TaskError,
+    TimeLimit,
 };
 pub use message::{Message, VERSION};
 pub use options::{Backoff, Options};
 pub use record::{Attempt, CustomState, Progress, Record, State};
 pub use result::{AsyncResult, Completed, Get, Graph, Node, ResultError};
+pub use revocations::{InForce, Revocation, RevokeOutcome};
 pub use routes::{Route, RouteCall, Routes};
 pub use sedano_macros::task;
 pub use signature::Signature;

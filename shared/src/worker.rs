@@ -3,6 +3,7 @@
 use std::any::TypeId;
 use std::future::Future;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -13,6 +14,7 @@ use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::soft_beyond_hard;
 use crate::ports::{BATCH_ENTRIES, Delivery, QueueName, Receipt};
+use crate::revocations::Revocations;
 use crate::task::Tasks;
 use crate::time::Timestamp;
 
@@ -40,6 +42,8 @@ use crate::time::Timestamp;
 pub struct Worker {
     app: App,
     state: StateMap,
+    /// What was read of the revocations, shared by all its batches.
+    revocations: Arc<Revocations>,
 }
 
 /// One call of a function: what its messages share.
@@ -66,6 +70,7 @@ impl Worker {
         Self {
             app,
             state: StateMap::default(),
+            revocations: Arc::default(),
         }
     }
 
@@ -97,6 +102,10 @@ impl Worker {
 
     pub(crate) fn registered(&self) -> &Tasks {
         self.app.registered()
+    }
+
+    pub(crate) fn revocations(&self) -> &Arc<Revocations> {
+        &self.revocations
     }
 
     pub(crate) fn state_map(&self) -> &StateMap {

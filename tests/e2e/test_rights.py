@@ -45,7 +45,6 @@ UNUSED = {
         ("sqs:GetQueueAttributes", "QuarantineQueue"): "the event source mapping's",
         ("sqs:ChangeMessageVisibility", "QuarantineQueue"): "a lease held by a live worker is met there too",
         ("dynamodb:DeleteItem", "StateTable"): "a group is looked at after a quarter of an hour",
-        ("dynamodb:Query", "StateTable"): "members that are lost are missed after an hour",
     },
     "producer": {},
     "reaper": {

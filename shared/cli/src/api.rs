@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use sedano::Revocation;
 use sedano::beat::{Coming, Past, Standing};
 use sedano::http::segment;
 use sedano::ports::Depth;
@@ -165,6 +166,32 @@ impl Target for Api {
 
     fn revoke(&self, id: &str) -> Result<Value> {
         self.post(&format!("/tasks/{}/revoke", segment(id)), &Value::Null)
+    }
+
+    fn revoke_all(&self, revocation: &Revocation, days: Option<u32>) -> Result<Value> {
+        let body = json!({
+            "kind": revocation.kind(),
+            "value": revocation.value(),
+            "days": days,
+        });
+        self.post("/revocations", &body)
+    }
+
+    fn revocations(&self) -> Result<Vec<Value>> {
+        #[derive(Deserialize)]
+        struct Answer {
+            revocations: Vec<Value>,
+        }
+        let answer: Answer = self.get("/revocations", Duration::ZERO)?;
+        Ok(answer.revocations)
+    }
+
+    fn lift(&self, revocation: &Revocation) -> Result<()> {
+        let (kind, value) = (revocation.kind(), segment(revocation.value()));
+        let url = format!("{}/revocations/{kind}/{value}", self.url);
+        let request = self.agent.delete(url).config();
+        let request = request.timeout_global(Some(ANSWER_WITHIN)).build();
+        self.read::<Value>(request.call()).map(drop)
     }
 
     fn reschedule(&self, id: &str, due: &DueArgs) -> Result<Value> {

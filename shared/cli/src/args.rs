@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
-use sedano::Timestamp;
+use sedano::{Revocation, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::entries::EntriesCommand;
@@ -60,10 +60,16 @@ pub(crate) enum Command {
     Send(SendArgs),
     /// Prints what is known of a task.
     Result(ResultArgs),
-    /// Revokes a task that hasn't started.
-    Revoke {
-        /// The task's id.
-        id: String,
+    /// Revokes a task, or all that bear a group, a root, a stamp or a task's name: what waits isn't started, what
+    /// runs is asked to stop.
+    Revoke(RevokeArgs),
+    /// Prints what is revoked by group, root, stamp or task's name, or lifts one of these.
+    Revocations {
+        /// Lifts the one that is said.
+        #[arg(long, requires = "Bearing")]
+        lift: bool,
+        #[command(flatten)]
+        bearing: Bearing,
     },
     /// Moves a task that isn't due yet.
     Reschedule {
@@ -157,6 +163,51 @@ pub(crate) struct DueArgs {
     /// So many seconds from now.
     #[arg(long, value_name = "SECS", value_parser = seconds)]
     pub(crate) countdown: Option<Duration>,
+}
+
+/// What to revoke.
+#[derive(Debug, Args)]
+#[group(id = "revoked", required = true, multiple = false, args = ["id", "task", "group", "root", "stamp"])]
+pub(crate) struct RevokeArgs {
+    /// The task's id.
+    pub(crate) id: Option<String>,
+    #[command(flatten)]
+    pub(crate) bearing: Bearing,
+    /// In force for so many days [default: 30]: as long as what bears it may be on its way.
+    #[arg(long, value_name = "N", conflicts_with = "id")]
+    pub(crate) days: Option<u32>,
+}
+
+/// What messages bear by which all of them are revoked.
+#[derive(Debug, Args)]
+#[group(multiple = false)]
+pub(crate) struct Bearing {
+    /// All that was sent of the task of this name until now.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) task: Option<String>,
+    /// The group with this id, and its members.
+    #[arg(long, value_name = "ID")]
+    pub(crate) group: Option<String>,
+    /// The task with this id, and whatever comes of it.
+    #[arg(long, value_name = "ID")]
+    pub(crate) root: Option<String>,
+    /// What bears this stamp or header.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(crate) stamp: Option<String>,
+}
+
+impl Bearing {
+    /// The revocation that is said, if one is.
+    pub(crate) fn revocation(&self) -> Option<sedano::Result<Revocation>> {
+        let said = [
+            ("task", &self.task),
+            ("group", &self.group),
+            ("root", &self.root),
+            ("stamp", &self.stamp),
+        ];
+        let mut said = said.into_iter();
+        said.find_map(|(kind, value)| Some(Revocation::new(kind, value.as_deref()?)))
+    }
 }
 
 /// A question.
@@ -428,6 +479,29 @@ mod tests {
             &["redrive", "--older-than", "60", "--dry-run"],
             &["discard", "--all", "-y"],
             &["list"],
+        ] {
+            assert!(parsed(words).is_ok(), "{words:?}");
+        }
+    }
+
+    #[test]
+    fn one_thing_is_revoked() {
+        let parsed = |words: &[&str]| Cli::try_parse_from(["sedano"].iter().chain(words));
+        for words in [
+            &["revoke"][..],
+            &["revoke", "x", "--task", "add"],
+            &["revoke", "--group", "g", "--root", "r"],
+            &["revoke", "x", "--days", "3"],
+            &["revocations", "--lift"],
+            &["revocations", "--lift", "--group", "g", "--root", "r"],
+        ] {
+            assert!(parsed(words).is_err(), "{words:?}");
+        }
+        for words in [
+            &["revoke", "x"][..],
+            &["revoke", "--stamp", "tenant=acme", "--days", "3"],
+            &["revocations"],
+            &["revocations", "--lift", "--task", "add"],
         ] {
             assert!(parsed(words).is_ok(), "{words:?}");
         }

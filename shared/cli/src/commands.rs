@@ -6,7 +6,7 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use serde_json::{Value, json};
 
-use crate::args::{BeatCommand, Cli, Command, ResultArgs, SendArgs};
+use crate::args::{BeatCommand, Cli, Command, ResultArgs, RevokeArgs, SendArgs};
 use crate::beat;
 use crate::dead_letters;
 use crate::entries;
@@ -26,9 +26,16 @@ pub(crate) fn run(cli: &Cli) -> Result<Exit> {
     match &cli.command {
         Command::Send(args) => send(target, args, cli.json),
         Command::Result(args) => result(target, args, cli.json),
-        Command::Revoke { id } => {
-            let record = target.revoke(id)?;
-            output::print(cli.json, &record, || format!("revoked {id}"));
+        Command::Revoke(args) => revoke(target, args, cli.json),
+        Command::Revocations { lift, bearing } => {
+            if let (true, Some(revocation)) = (*lift, bearing.revocation()) {
+                let revocation = revocation?;
+                target.lift(&revocation)?;
+                output::print(cli.json, &revocation, || format!("lifted {revocation}"));
+                return Ok(Exit::Success);
+            }
+            let all = target.revocations()?;
+            output::print(cli.json, &all, || output::revocations(&all));
             Ok(Exit::Success)
         }
         Command::Reschedule { id, due } => {
@@ -77,6 +84,22 @@ fn send(target: &dyn Target, args: &SendArgs, json: bool) -> Result<Exit> {
         output::complain(&view.failure());
     }
     ending(&view, args.wait.wait)
+}
+
+fn revoke(target: &dyn Target, args: &RevokeArgs, json: bool) -> Result<Exit> {
+    if let Some(revocation) = args.bearing.revocation() {
+        let revocation = revocation?;
+        let in_force = target.revoke_all(&revocation, args.days)?;
+        output::print(json, &in_force, || format!("revoked {revocation}"));
+        return Ok(Exit::Success);
+    }
+    let id = args.id.as_deref().unwrap_or_default();
+    let record = target.revoke(id)?;
+    output::print(json, &record, || match output::is_final(&record) {
+        true => format!("revoked {id}"),
+        false => format!("{id} runs, and is asked to stop"),
+    });
+    Ok(Exit::Success)
 }
 
 fn result(target: &dyn Target, args: &ResultArgs, json: bool) -> Result<Exit> {

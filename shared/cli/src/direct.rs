@@ -6,7 +6,7 @@ use std::time::Duration;
 use sedano::beat::{Coming, Entries, Entry, Native, Past, Plan, Standing, StateMarks, Step};
 use sedano::dead_letters::{Edit, Selection};
 use sedano::ports::{Attribute, Depth, Item, Key, QueueName};
-use sedano::{App, Config, Signature, nearest};
+use sedano::{App, Config, Revocation, Signature, nearest};
 use serde::Serialize;
 use serde_json::Value;
 use tokio::runtime::Runtime;
@@ -118,6 +118,28 @@ impl Target for Direct {
             self.app.revoke(id).await?;
             json(&self.app.record(id).await?)
         })
+    }
+
+    fn revoke_all(&self, revocation: &Revocation, days: Option<u32>) -> Result<Value> {
+        let revoked = async {
+            match days {
+                None => self.app.revoke_all(revocation).await,
+                Some(days) => {
+                    let time = Duration::from_secs(u64::from(days) * 86_400);
+                    self.app.revoke_all_for(revocation, time).await
+                }
+            }
+        };
+        json(&self.runtime.block_on(revoked)?)
+    }
+
+    fn revocations(&self) -> Result<Vec<Value>> {
+        let all = self.runtime.block_on(self.app.revocations())?;
+        all.iter().map(json).collect()
+    }
+
+    fn lift(&self, revocation: &Revocation) -> Result<()> {
+        Ok(self.runtime.block_on(self.app.unrevoke(revocation))?)
     }
 
     fn reschedule(&self, id: &str, due: &DueArgs) -> Result<Value> {

@@ -79,6 +79,7 @@ pub(crate) struct View {
     started_at: Option<String>,
     finished_at: Option<String>,
     due_at: Option<String>,
+    revoke_requested: Option<String>,
     parent_id: Option<String>,
     root_id: Option<String>,
     #[serde(default)]
@@ -186,6 +187,7 @@ impl View {
         row("queue", self.queue.clone());
         row("started", self.started_at.clone());
         row("finished", self.finished_at.clone());
+        row("asked", self.revoke_requested.clone());
         row("due", self.due_at.clone());
         row("parent", self.parent_id.clone());
         row("root", self.root_id.clone());
@@ -236,6 +238,17 @@ pub(crate) fn queues(queues: &[(String, Depth)]) -> String {
             [depth.visible, depth.in_flight, depth.delayed].map(|count| count.to_string());
         [name.clone(), waiting, running, delayed]
     });
+    table(std::iter::once(head).chain(rows).collect())
+}
+
+/// Revocations as a table.
+pub(crate) fn revocations(all: &[Value]) -> String {
+    let names = ["kind", "value", "revoked_at", "expires_at"];
+    let head = ["KIND", "VALUE", "SINCE", "UNTIL"].map(str::to_owned);
+    let text = |one: &Value, name: &str| one.get(name).and_then(Value::as_str).map(str::to_owned);
+    let rows = all
+        .iter()
+        .map(|one| names.map(|name| text(one, name).unwrap_or_default()));
     table(std::iter::once(head).chain(rows).collect())
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sedano::Revocation;
 use sedano::beat::{Coming, Past, Plan, Standing};
 use sedano::ports::{Depth, Rule};
 use serde::{Deserialize, Serialize};
@@ -20,6 +21,12 @@ pub(crate) trait Target {
     fn record(&self, id: &str, wait: Duration) -> Result<Value>;
     /// Revokes the task; its record.
     fn revoke(&self, id: &str) -> Result<Value>;
+    /// Revokes all that bear it, for so many days; what is in force then.
+    fn revoke_all(&self, revocation: &Revocation, days: Option<u32>) -> Result<Value>;
+    /// The revocations in force.
+    fn revocations(&self) -> Result<Vec<Value>>;
+    /// Lifts one.
+    fn lift(&self, revocation: &Revocation) -> Result<()>;
     /// Moves the task to another time; its record.
     fn reschedule(&self, id: &str, due: &DueArgs) -> Result<Value>;
     /// Each queue and about how many messages it holds.

@@ -9,7 +9,7 @@ use futures_util::future::join_all;
 use super::entry::Entry;
 use super::stored::{self, Earlier, KEPT, Source, Stored, field, key};
 use crate::app::App;
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::ports::{Attribute, Change, Field, Item, Op, Outcome, When, Write};
 
 /// How many revocations are on their way at once.
@@ -163,11 +163,12 @@ pub(super) async fn settle(app: &App, stored: &mut Stored) -> Result<bool> {
         let mut counted = 0;
         for earlier in &mut stored.earlier {
             for handed_out in earlier.revoke.chunks(AT_ONCE) {
-                let revoked = join_all(handed_out.iter().map(|it| app.revoke(&it.id))).await;
+                let revoked =
+                    join_all(handed_out.iter().map(|it| app.revoke_unstarted(&it.id))).await;
                 for (it, revoked) in handed_out.iter().zip(revoked) {
                     match revoked {
-                        Ok(()) => counted += i64::from(it.counted),
-                        Err(error) if error.kind() == ErrorKind::Conflict => {
+                        Ok(true) => counted += i64::from(it.counted),
+                        Ok(false) => {
                             stored.after = stored.after.max(Some(it.due));
                         }
                         Err(error) => return Err(error),

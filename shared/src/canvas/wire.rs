@@ -28,7 +28,7 @@ const HEADER_LINK: &str = "header_link";
 const HEADER_LINK_ERROR: &str = "header_link_error";
 
 /// Fields that say of a message what it is in the midst of.
-const WRITTEN: [&str; 12] = [
+const WRITTEN: [&str; 13] = [
     "attempt",
     "check",
     "generation",
@@ -41,6 +41,7 @@ const WRITTEN: [&str; 12] = [
     "payload",
     "results_of",
     "retries",
+    "sent_at",
 ];
 
 /// Reads a composition. `of` says in errors whose it is: "step 2 of the chain".

@@ -115,6 +115,8 @@ impl DeadLetters {
         // What was due or too late once is neither in its new life.
         message.eta = None;
         message.expires = None;
+        // Sent anew, after whatever was revoked by its name until now.
+        message.sent_at = None;
         message.retries = 0;
         message.queue = None;
         // Too large shows before the record says that it will run.
@@ -306,6 +308,7 @@ fn new_generation(
         Change::Remove(field::PARKED.into()),
         // Its deaths were those of another life.
         Change::Remove(field::CRASHES.into()),
+        Change::Remove(field::REVOKE_REQUESTED.into()),
     ];
     if !edit.is_none() {
         // What its steps have left, they left for other arguments.

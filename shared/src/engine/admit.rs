@@ -28,6 +28,9 @@ const SHORT_WAIT: Duration = Duration::from_secs(1);
 
 impl Batch<'_> {
     pub(super) async fn admit(&self, job: &mut Job<'_>) -> Result<Admission<'_>> {
+        if let Some(by) = self.known_revocation(job) {
+            return self.revoked(job, &by).await.map(Admission::Over);
+        }
         let Some(def) = self.worker.registered().find(&job.message.task) else {
             // Until it is due, a worker that knows it may well come.
             let early = job.message.eta.map(|eta| (eta, eta.since(self.now())));

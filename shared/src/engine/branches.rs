@@ -60,6 +60,20 @@ pub enum Branch {
     CheckpointTaken,
     /// What a run reports of itself, written.
     Reported,
+    /// Revoked by its group, root, stamp or name, and turned away before its claim.
+    RevokedUnclaimed,
+    /// The same, found out beside its claim.
+    RevokedClaimed,
+    /// A claim that was told of a request to stop, and gave the task up.
+    RequestHonoured,
+    /// A body that stopped, for it was revoked.
+    StoppedRevoked,
+    /// A retry that isn't, for the run had learned that it was revoked.
+    RevokedForRetry,
+    /// A group that was revoked before it began.
+    GroupRevoked,
+    /// Members of a group that were revoked before they were sent.
+    MembersRevoked,
     /// A finish written again, for a passing error.
     InsistsOnFinish,
     /// A finish that recognised its own earlier success.
@@ -127,6 +141,13 @@ impl Branch {
         Branch::CheckpointKept,
         Branch::CheckpointTaken,
         Branch::Reported,
+        Branch::RevokedUnclaimed,
+        Branch::RevokedClaimed,
+        Branch::RequestHonoured,
+        Branch::StoppedRevoked,
+        Branch::RevokedForRetry,
+        Branch::GroupRevoked,
+        Branch::MembersRevoked,
         Branch::InsistsOnFinish,
         Branch::OwnFinish,
         Branch::AsksForRecord,

@@ -16,6 +16,7 @@ use crate::message::Message;
 use crate::ports::{Attribute, Change, Item, Key, Op, Outcome, QueueName, When, Write};
 use crate::record::{Attempt, State, attempts, count, field, unreported};
 use crate::report::Reports;
+use crate::revocations::Asked;
 use crate::time::Timestamp;
 use crate::worker::Disposition;
 
@@ -56,6 +57,12 @@ pub(super) struct Claimed {
     pub(super) checkpoints: Arc<Checkpoints>,
     /// What this run says of itself.
     pub(super) reports: Arc<Reports>,
+    /// Whether an earlier run was asked to stop.
+    pub(super) requested: bool,
+    /// What this run has learned of being revoked.
+    pub(super) asked: Arc<Asked>,
+    /// Whether the body was begun: a claim may only give the task up.
+    pub(super) begun: bool,
     /// What this run has sent.
     pub(super) children: Vec<String>,
     /// The members that this run adds to its group.
@@ -110,6 +117,9 @@ impl Batch<'_> {
                 deaths: 0,
                 checkpoints: Arc::default(),
                 reports: Arc::default(),
+                requested: false,
+                asked: self.asked(known),
+                begun: true,
                 children: Vec::new(),
                 added: Vec::new(),
             }));
@@ -127,6 +137,9 @@ impl Batch<'_> {
                 deaths,
                 checkpoints,
                 reports: self.reports(job, self.lease_until(&attempt)),
+                requested: old.is_some_and(|old| self.is_requested(old)),
+                asked: self.asked(known),
+                begun: true,
                 children: Vec::new(),
                 added: Vec::new(),
             })
@@ -168,6 +181,9 @@ impl Batch<'_> {
             deaths: count(item, field::CRASHES).saturating_sub(1),
             checkpoints: self.checkpoints(job, Some(item), self.lease_until(&attempt)),
             reports: self.reports(job, self.lease_until(&attempt)),
+            requested: self.is_requested(item),
+            asked: self.asked(known),
+            begun: true,
             children: Vec::new(),
             added: Vec::new(),
         });
@@ -196,6 +212,15 @@ impl Batch<'_> {
             (Standing::Abandoned, ..) if self.singled_out(job) && !job.alone => Ok(Claim::Suspect),
             (standing, ..) => self.refused(job, standing).await.map(Claim::Over),
         }
+    }
+
+    fn is_requested(&self, item: &Item) -> bool {
+        item.contains_key(field::REVOKE_REQUESTED) && self.worker.keeps(Rule::HonourRequests)
+    }
+
+    fn asked(&self, known: &Known<'_>) -> Arc<Asked> {
+        let revocations = self.worker.revocations().clone();
+        Arc::new(Asked::new(revocations, known.def.name))
     }
 
     /// What earlier runs have left, and where this one adds to it.

@@ -6,12 +6,12 @@ use serde_json::{Value, json};
 
 use crate::canvas::{Fails, word};
 use crate::error::ErrorKind;
-use crate::failure::{Class, Failure, Named, Panicked, Replaced, TaskError};
+use crate::failure::{Class, Failure, Named, Panicked, Replaced, Revoked, TaskError};
 use crate::message::Message;
 use crate::time::Timestamp;
 
 use super::run::{Outcome, panic_text};
-use super::{Batch, Known};
+use super::{Batch, Branch, Known, reached};
 
 /// What is to be recorded and done.
 pub(super) enum Verdict {
@@ -28,6 +28,8 @@ pub(super) enum Verdict {
         retries: u32,
         failure: Failure,
     },
+    /// REVOKED.
+    Revoked(Failure),
     /// IGNORED.
     Ignored,
     /// STARTED still: another, whose message this is, stands for the task.
@@ -125,6 +127,10 @@ impl Batch<'_> {
             };
         }
         let failure = error.to_failure(retries, now);
+        if error.is::<Revoked>() {
+            reached(Branch::StoppedRevoked);
+            return Verdict::Revoked(failure);
+        }
         let again = |delay: Duration, retries| Verdict::Retry {
             due_at: now + delay,
             retries,

@@ -111,7 +111,9 @@ impl Batch<'_> {
         );
         let expires = kept_for(&job.message.id, dead || job.message.guarded, expires);
         let mut runs = claimed.attempts;
-        if let Some(run) = runs.last_mut() {
+        if !claimed.begun {
+            runs.pop();
+        } else if let Some(run) = runs.last_mut() {
             run.end = Some(now);
             run.error = verdict
                 .error()
@@ -122,12 +124,16 @@ impl Batch<'_> {
             changes.push(Change::Set(name.into(), value));
         };
         set(field::STATUS, verdict.state().into());
-        set(field::ATTEMPTS, kept(&runs));
+        if !runs.is_empty() {
+            set(field::ATTEMPTS, kept(&runs));
+        }
         if !claimed.fenced {
             set(field::TASK, job.message.task.as_str().into());
             set(field::OWNER, job.owner.as_str().into());
             set(field::QUEUE, job.home.as_str().into());
-            set(field::STARTED_AT, claimed.started_at.into());
+            if claimed.begun {
+                set(field::STARTED_AT, claimed.started_at.into());
+            }
             set(field::ATTEMPT, job.message.attempt.into());
             set(field::RETRIES, job.message.retries.into());
             for (name, id) in tree(&job.message) {
@@ -173,6 +179,14 @@ impl Batch<'_> {
                 }
                 now + expires
             }
+            Verdict::Revoked(failure) => {
+                set(field::ERROR, failure.into());
+                set(field::FINISHED_AT, now.into());
+                if let Some(message) = kept_message(job) {
+                    set(field::MESSAGE, message);
+                }
+                now + expires
+            }
             Verdict::Ignored => {
                 set(field::FINISHED_AT, now.into());
                 now + expires
@@ -185,6 +199,11 @@ impl Batch<'_> {
             }
         };
         set(field::TTL, ttl.as_secs().into());
+        if runs.is_empty() {
+            // The claim has said that it started.
+            let claimed = [field::ATTEMPTS, field::STARTED_AT];
+            changes.extend(claimed.map(|name| Change::Remove(name.into())));
+        }
         let again = job.message.attempt > 0 || job.delivery.receive_count > 1;
         if again && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored) {
             changes.push(Change::Remove(field::ERROR.into()));
@@ -305,6 +324,11 @@ impl Batch<'_> {
                 self.after(message, Ending::Ignored).await?;
                 Ok(Disposition::Done)
             }
+            Verdict::Revoked(failure) => {
+                tracing::info!(task_id, task, why = %failure, "revoked");
+                self.after(message, Ending::Revoked(failure)).await?;
+                Ok(Disposition::Done)
+            }
             Verdict::Replaced(standing) => {
                 tracing::debug!(task_id, task, "replaced");
                 self.send_in_place(&standing).await?;
@@ -372,6 +396,7 @@ impl Verdict {
             Verdict::Success { .. } => State::Success,
             Verdict::Failure { .. } => State::Failure,
             Verdict::Retry { .. } => State::Retry,
+            Verdict::Revoked(_) => State::Revoked,
             Verdict::Ignored => State::Ignored,
             Verdict::Replaced(_) => State::Started,
         }
@@ -379,7 +404,9 @@ impl Verdict {
 
     fn error(&self) -> Option<&crate::Failure> {
         match self {
-            Verdict::Failure { failure, .. } | Verdict::Retry { failure, .. } => Some(failure),
+            Verdict::Failure { failure, .. }
+            | Verdict::Retry { failure, .. }
+            | Verdict::Revoked(failure) => Some(failure),
             Verdict::Success { .. } | Verdict::Ignored | Verdict::Replaced(_) => None,
         }
     }

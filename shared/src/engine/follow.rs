@@ -30,7 +30,7 @@ pub(super) enum Ending {
     Failure(Failure),
     /// With what came before it, which has failed: its own message wasn't sent, but by a redrive since.
     Unsent(Failure),
-    /// Before it began: revoked or expired.
+    /// Before it began, expired or revoked; or by its own hand, for it was revoked while it ran.
     Revoked(Failure),
     /// With no outcome to be kept.
     Ignored,
@@ -332,7 +332,7 @@ impl Batch<'_> {
     }
 
     /// Records a final state for everything in a step that was never sent.
-    async fn record_unsent(
+    pub(super) async fn record_unsent(
         &self,
         message: &Message,
         step: &Canvas,

@@ -44,6 +44,9 @@ impl Batch<'_> {
         if let Some(opened) = fan_out.check {
             return self.check(job, opened).await;
         }
+        if let Some(by) = self.group_revocation(job).await? {
+            return self.revoke_group(job, fan_out, &by).await;
+        }
         if fan_out.part.is_none_or(|part| !part.kept) {
             // Before all: whoever dies after this has left a group that is looked after.
             self.watch(message).await?;
@@ -496,7 +499,7 @@ impl Batch<'_> {
 }
 
 /// How many members are sent at a time: each has a copy of what the message hands to them.
-fn at_once(message: &Message) -> usize {
+pub(super) fn at_once(message: &Message) -> usize {
     let handed = message
         .args
         .first()

@@ -38,6 +38,7 @@ mod park;
 mod reap;
 mod reporter;
 mod reroute;
+mod revoked;
 mod rules;
 mod run;
 mod stand;
@@ -47,9 +48,10 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::join_all;
+use futures_util::future::{join, join_all};
 
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
@@ -57,6 +59,7 @@ use crate::failure::TaskError;
 use crate::message::{Member, Message};
 use crate::options::Options;
 use crate::ports::{Delivery, QueueName, Receipt};
+use crate::revocations::Listed;
 use crate::task::TaskDef;
 use crate::time::Timestamp;
 use crate::worker::{Disposition, Invocation, Worker};
@@ -129,6 +132,8 @@ struct Batch<'a> {
     outbox: Outbox<'a>,
     hides: Hides<'a>,
     reporter: Reporter,
+    /// Who waits for what is revoked by group, root, stamp or name.
+    revocations: Pending<(), Result<Arc<Listed>>>,
     /// Members of groups that have ended, and whether they failed.
     counts: Pending<(Member, bool), Result<Up>>,
 }
@@ -202,6 +207,7 @@ impl<'a> Batch<'a> {
             outbox: Outbox::new(ports),
             hides: Hides::new(ports),
             reporter: Reporter::default(),
+            revocations: Pending::new(),
             counts: Pending::new(),
         }
     }
@@ -329,6 +335,8 @@ impl<'a> Batch<'a> {
         if delivery.queue.is_undelivered() {
             return self.reap(&mut job).await;
         }
+        // What of it is sent on says so.
+        job.message.sent_at.get_or_insert(delivery.sent_at);
         let attempted = match job.message.fan_out.clone() {
             Some(fan_out) => self.fan_out(&job, &fan_out).await,
             None => self.attempt(&mut job, seat).await,
@@ -362,7 +370,8 @@ impl<'a> Batch<'a> {
                 Admission::Over(disposition) => return Ok(disposition),
             };
             let known = Known { job, def };
-            match self.claim(&known).await? {
+            let (claim, ()) = join(self.claim(&known), self.look_ahead()).await;
+            match claim? {
                 Claim::Mine(claimed) => return self.carry_out(&known, claimed).await,
                 Claim::Over(disposition) => return Ok(disposition),
                 Claim::Suspect => {
@@ -390,22 +399,35 @@ impl<'a> Batch<'a> {
         known: &Known<'_>,
         mut claimed: claim::Claimed,
     ) -> Result<Disposition> {
-        let verdict = match claimed.worker_lost() {
-            Some(error) => {
+        let lost = claimed.worker_lost();
+        let input = match lost {
+            Some(_) => Ok(None),
+            None => match self.carried(known.job).await {
+                Err(error) if error.is_retryable() => return Err(error),
+                input => input,
+            },
+        };
+        let verdict = match (self.stopped(known, &claimed).await?, lost) {
+            (Some(failure), _) => {
+                claimed.begun = false;
+                Verdict::Revoked(failure)
+            }
+            (None, Some(error)) => {
                 reached(Branch::WorkerLost);
                 Verdict::lost(known, &error, self.now())
             }
-            None => {
-                let outcome = match self.carried(known.job).await {
+            (None, None) => {
+                let outcome = match input {
                     Ok(input) => self.run(known, &mut claimed, input).await,
-                    Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => Err(TaskError::permanent(error)),
                 };
                 // Error types and `retry_if` are user code too.
                 let added = std::mem::take(&mut claimed.added);
                 let decide = || self.decide(known, outcome, added);
                 let decided = catch_unwind(AssertUnwindSafe(decide));
-                decided.unwrap_or_else(|panic| Verdict::panicked(known, &*panic, self.now()))
+                let verdict =
+                    decided.unwrap_or_else(|panic| Verdict::panicked(known, &*panic, self.now()));
+                self.unless_revoked(&claimed, verdict)
             }
         };
         self.finish(known, claimed, verdict).await

@@ -72,6 +72,10 @@ pub enum Rule {
     FenceCheckpoints,
     /// What a run reports of itself is written only while it holds the claim; without it, whenever it comes.
     FenceReports,
+    /// A task that was asked to stop while it ran doesn't run again; without it, it does.
+    HonourRequests,
+    /// What bears a revocation isn't begun; without it, it is.
+    HonourRevocations,
     /// A record past its ttl counts as absent; without it, it counts until it is removed.
     ForgetExpired,
     /// What waits in its record is entered in the bucket of its minute; without it, it isn't.
@@ -116,6 +120,8 @@ impl Rule {
         Rule::CapHops,
         Rule::FenceCheckpoints,
         Rule::FenceReports,
+        Rule::HonourRequests,
+        Rule::HonourRevocations,
         Rule::ForgetExpired,
         Rule::EnterParked,
         Rule::AwaitMoves,

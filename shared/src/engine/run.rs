@@ -49,6 +49,7 @@ impl Batch<'_> {
         )
         .with_checkpoints(claimed.checkpoints.clone())
         .with_reports(claimed.reports.clone())
+        .with_asked(claimed.asked.clone())
         .with_derived_children(self.worker.keeps(Rule::DeriveChildIds));
         let args = input.into_iter().chain(message.args.iter().cloned());
         let body = known

@@ -17,6 +17,7 @@ use crate::error::Result as SedanoResult;
 use crate::id;
 use crate::message::Fields;
 use crate::ports::{Depth, QueueName};
+use crate::revocations::RevokeOutcome;
 use crate::time::Timestamp;
 
 /// The longest wait for a result: API Gateway's own is 30 s.
@@ -53,11 +54,14 @@ fn wait(seconds: &str) -> Result<Duration, Problem> {
     })
 }
 
-/// `POST /tasks/{id}/revoke`: the record, revoked.
+/// `POST /tasks/{id}/revoke`: the record, revoked; 202, if it runs and was asked to stop.
 pub(super) async fn revoke(State(app): State<App>, id: TaskId) -> Result<Response, Problem> {
     let id = checked(id)?;
-    app.revoke(&id).await?;
-    super::json(StatusCode::OK, &app.record(&id).await?)
+    let status = match app.revoke(&id).await? {
+        RevokeOutcome::Revoked => StatusCode::OK,
+        RevokeOutcome::Requested => StatusCode::ACCEPTED,
+    };
+    super::json(status, &app.record(&id).await?)
 }
 
 /// `POST /tasks/{id}/reschedule`: the record, due when the body says.

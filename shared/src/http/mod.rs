@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `POST /tasks/{name}` | sends a task: 202 with its id |
 //! | `GET /tasks/{id}?wait=SECONDS` | the task's record, waited for up to 25 s |
-//! | `POST /tasks/{id}/revoke` | revokes a task that hasn't started: 200 with its record, or 409 |
+//! | `POST /tasks/{id}/revoke` | revokes a task: 200 with its record; 202, if it runs and is asked to stop; or 409 |
 //! | `POST /tasks/{id}/reschedule` | moves a task that isn't due yet: 200 with its record, or 409 |
 //! | `GET /dead-letters?task=…&reason=…` | the dead letters, without their bodies |
 //! | `GET /dead-letters/{id}` | one with its body, by its own id or its task's |
@@ -18,6 +18,9 @@
 //! | `POST /beat/{name}/run` | sends it now: 202 with the task's id |
 //! | `GET /beat/{name}/next?n=…` | its next due times |
 //! | `GET /beat/{name}/history?n=…` | its last ones, and what became of them |
+//! | `GET /revocations` | what is revoked by group, root, stamp or task's name |
+//! | `POST /revocations` | revokes all that bear it: 201 |
+//! | `DELETE /revocations/{kind}/{value}` | lifts it |
 //! | `GET /queues` | about how many messages each queue holds |
 //! | `POST /queues/{queue}/purge` | deletes a queue's messages, for good |
 //! | `GET /openapi.json` | this, as an OpenAPI 3.1 document with the registered tasks |
@@ -35,6 +38,7 @@ mod openapi;
 mod origin;
 mod page;
 pub(crate) mod problem;
+mod revocations;
 mod send;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -92,6 +96,9 @@ enum Endpoint {
     Task,
     Revoke,
     Reschedule,
+    Revocations,
+    RevokeAll,
+    Lift,
     Queues,
     Purge,
     DeadLetters,
@@ -114,11 +121,14 @@ enum Endpoint {
 }
 
 impl Endpoint {
-    const ALL: [Endpoint; 23] = [
+    const ALL: [Endpoint; 26] = [
         Endpoint::Send,
         Endpoint::Task,
         Endpoint::Revoke,
         Endpoint::Reschedule,
+        Endpoint::Revocations,
+        Endpoint::RevokeAll,
+        Endpoint::Lift,
         Endpoint::Queues,
         Endpoint::Purge,
         Endpoint::DeadLetters,
@@ -146,13 +156,14 @@ impl Endpoint {
             | Endpoint::Revoke
             | Endpoint::Reschedule
             | Endpoint::Purge
+            | Endpoint::RevokeAll
             | Endpoint::Redrive
             | Endpoint::PauseEntry
             | Endpoint::ResumeEntry
             | Endpoint::RunEntry
             | Endpoint::Form => Method::POST,
             Endpoint::PutEntry => Method::PUT,
-            Endpoint::Discard | Endpoint::RemoveEntry => Method::DELETE,
+            Endpoint::Discard | Endpoint::RemoveEntry | Endpoint::Lift => Method::DELETE,
             _ => Method::GET,
         }
     }
@@ -163,6 +174,8 @@ impl Endpoint {
             Endpoint::Send | Endpoint::Task => "/tasks/{task}",
             Endpoint::Revoke => "/tasks/{task}/revoke",
             Endpoint::Reschedule => "/tasks/{task}/reschedule",
+            Endpoint::Revocations | Endpoint::RevokeAll => "/revocations",
+            Endpoint::Lift => "/revocations/{kind}/{value}",
             Endpoint::Queues => "/queues",
             Endpoint::Purge => "/queues/{queue}/purge",
             Endpoint::DeadLetters => "/dead-letters",
@@ -187,6 +200,9 @@ impl Endpoint {
             Endpoint::Task => get(control::task),
             Endpoint::Revoke => post(control::revoke),
             Endpoint::Reschedule => post(control::reschedule),
+            Endpoint::Revocations => get(revocations::list),
+            Endpoint::RevokeAll => post(revocations::add),
+            Endpoint::Lift => delete(revocations::lift),
             Endpoint::Queues => get(control::queues),
             Endpoint::Purge => post(control::purge),
             Endpoint::DeadLetters => get(dead_letters::list),

@@ -46,6 +46,9 @@ pub struct Message {
     pub eta: Option<Timestamp>,
     /// Not to be started after.
     pub expires: Option<Timestamp>,
+    /// When its task was sent, in a message that a worker has sent on: a retry's, say. In a first message SQS knows
+    /// it.
+    pub(crate) sent_at: Option<Timestamp>,
     /// How many retries there were: 0 in a first message.
     pub retries: u32,
     /// How many runs there were: retries and snoozes. Tells a message from its successors.
@@ -152,6 +155,7 @@ impl Message {
             kwargs: Kwargs::new(),
             eta: None,
             expires: None,
+            sent_at: None,
             retries: 0,
             attempt: 0,
             priority: None,
@@ -258,6 +262,7 @@ impl Message {
             // With both, countdown wins, as in Celery.
             eta: countdown.map(|delay| sent_at + delay).or(eta),
             expires: fields.instant("expires", sent_at)?,
+            sent_at: fields.instant("sent_at", sent_at)?,
             retries,
             attempt: fields.count("attempt")?.unwrap_or(retries),
             priority: match fields.number("priority", 9)? {
@@ -375,6 +380,7 @@ impl Message {
             kwargs,
             eta,
             expires,
+            sent_at,
             retries,
             attempt,
             priority,
@@ -418,6 +424,7 @@ impl Message {
         );
         put("eta", instant(eta));
         put("expires", instant(expires));
+        put("sent_at", instant(sent_at));
         put("retries", count(*retries));
         put("attempt", (attempt != retries).then(|| (*attempt).into()));
         put("priority", priority.map(Value::from));

@@ -44,6 +44,7 @@ pub(crate) mod field {
     pub(crate) const QUEUE: &str = "queue";
     pub(crate) const RESULT: &str = "result";
     pub(crate) const RETRIES: &str = "retries";
+    pub(crate) const REVOKE_REQUESTED: &str = "revoke_requested";
     pub(crate) const ROOT_ID: &str = "root_id";
     pub(crate) const SIZE: &str = "size";
     pub(crate) const STARTED_AT: &str = "started_at";
@@ -90,6 +91,9 @@ pub struct Record {
     /// When it became final.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<Timestamp>,
+    /// Since when it is asked to stop: revoked while it ran. It may have succeeded all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revoke_requested: Option<Timestamp>,
     /// When the next run is due.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub due_at: Option<Timestamp>,
@@ -149,6 +153,7 @@ impl Record {
             queue: None,
             started_at: None,
             finished_at: None,
+            revoke_requested: None,
             due_at: None,
             parent_id: None,
             root_id: None,
@@ -204,6 +209,7 @@ impl Record {
             queue: reader.text(field::QUEUE),
             started_at: reader.instant(field::STARTED_AT)?,
             finished_at: reader.instant(field::FINISHED_AT)?,
+            revoke_requested: reader.instant(field::REVOKE_REQUESTED)?,
             due_at: reader.instant(field::DUE_AT)?,
             parent_id: reader.text(field::PARENT_ID),
             root_id: reader.text(field::ROOT_ID),

@@ -11,6 +11,7 @@ use super::{AsyncResult, ResultError, outcome};
 use crate::error::{Error, ErrorKind, Result};
 use crate::group::member_id;
 use crate::record::{Record, State};
+use crate::revocations::RevokeOutcome;
 
 impl<T> AsyncResult<T> {
     /// What was before it: of a chain the step before, of a chord's body the group, of what a task sent that
@@ -80,7 +81,7 @@ impl<T> AsyncResult<Vec<T>> {
     }
 
     /// Revokes the members that haven't started, and tells how many there were: Celery's
-    /// `GroupResult.revoke`. One that runs goes on. The group fails, as one does whose members were revoked.
+    /// `GroupResult.revoke`. One that runs is asked to stop. The group fails, as one does whose members were revoked.
     /// Before it has begun the group itself is revoked, and none of its members is sent any more: 0.
     ///
     /// # Errors
@@ -89,7 +90,7 @@ impl<T> AsyncResult<Vec<T>> {
         const AT_ONCE: usize = 25;
         while self.size().await?.is_none() {
             match self.revoke().await {
-                Ok(()) => return Ok(0),
+                Ok(_) => return Ok(0),
                 // It has begun just now.
                 Err(error) if error.kind() == ErrorKind::Conflict => {}
                 Err(error) => return Err(error),
@@ -99,7 +100,8 @@ impl<T> AsyncResult<Vec<T>> {
         for members in self.members().await?.chunks(AT_ONCE) {
             for outcome in join_all(members.iter().map(AsyncResult::revoke)).await {
                 match outcome {
-                    Ok(()) => revoked += 1,
+                    Ok(RevokeOutcome::Revoked) => revoked += 1,
+                    Ok(RevokeOutcome::Requested) => {}
                     Err(error) if error.kind() == ErrorKind::Conflict => {}
                     Err(error) => return Err(error),
                 }

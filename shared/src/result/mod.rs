@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::ports::BoxFuture;
 use crate::record::{Record, State};
+use crate::revocations::RevokeOutcome;
 use crate::time::Timestamp;
 
 pub use graph::{Graph, Node};
@@ -163,11 +164,11 @@ impl<T> AsyncResult<T> {
         self.app.forget(&self.id).await
     }
 
-    /// Revokes the task, if it hasn't started.
+    /// Revokes the task: it won't start, or is asked to stop if it runs.
     ///
     /// # Errors
     /// As [`App::revoke`].
-    pub async fn revoke(&self) -> Result<()> {
+    pub async fn revoke(&self) -> Result<RevokeOutcome> {
         self.app.revoke(&self.id).await
     }
 

@@ -15,6 +15,7 @@ impl Process {
     fn begin(self: &Arc<Self>, ctx: &Context) -> Body {
         let now = self.shared.clock.now();
         let message = ctx.message();
+        let bears = self.shared.history().borne_by(message);
         let run = Run {
             id: message.id.clone(),
             task: message.task.clone(),
@@ -23,6 +24,7 @@ impl Process {
             retries: message.retries,
             invocation: self.invocation.load(Ordering::Relaxed),
             begun: now,
+            bears,
             begun_there: self.skew.shown(now),
             claimed_there: ctx.started_at(),
             limit: message.time_limit,

@@ -8,8 +8,10 @@ use std::fmt::{self, Write as _};
 use std::time::Duration;
 
 use crate::engine::Branch;
+use crate::message::Message;
 use crate::ports::{Attribute, QueueName};
 use crate::record::State;
+use crate::revocations::{InForce, Listed, Revocation};
 use crate::time::Timestamp;
 
 /// Who calls.
@@ -83,6 +85,8 @@ pub(super) struct Step {
     pub(super) checkpoints: BTreeMap<String, String>,
     /// Who holds the claim, or held it last.
     pub(super) owner: Option<String>,
+    /// Whether its run was asked to stop.
+    pub(super) requested: bool,
     /// What its run has reported: progress, and a state of its own.
     pub(super) reported: [Option<Attribute>; 2],
     /// From when on it counts as absent.
@@ -124,6 +128,8 @@ pub(super) struct Run {
     pub(super) retries: u32,
     pub(super) invocation: u32,
     pub(super) begun: Timestamp,
+    /// The revocation that its message bore, and since when that was accepted.
+    pub(super) bears: Option<(Revocation, Timestamp)>,
     /// When it began by its process's clock.
     pub(super) begun_there: Timestamp,
     /// When it was claimed by its process's clock.
@@ -188,6 +194,8 @@ pub(super) struct History {
     pub(super) runs: Vec<Run>,
     /// By their numbers.
     pub(super) invocations: Vec<Invoked>,
+    /// The revocations in force, each with when it was accepted.
+    pub(super) revocations: Vec<(InForce, Timestamp)>,
     /// When each task was first received, by its id and attempt.
     pub(super) received: BTreeMap<(String, u32), Timestamp>,
     /// When an invocation got no good answer to a call about a task's record, last.
@@ -212,6 +220,17 @@ pub(super) struct History {
     /// What is still in the queues when all should be over.
     pub(super) left: Vec<String>,
     pub(super) log: Log,
+}
+
+impl History {
+    /// The revocation in force that a message bears, of several the first that was accepted.
+    pub(super) fn borne_by(&self, message: &Message) -> Option<(Revocation, Timestamp)> {
+        let borne = self.revocations.iter().filter_map(|(in_force, accepted)| {
+            let listed = Listed::of(vec![in_force.clone()]);
+            Some((listed.of_message(message, None)?, *accepted))
+        });
+        borne.min_by_key(|(_, accepted)| *accepted)
+    }
 }
 
 /// The calls, in the order in which they took effect.

@@ -284,6 +284,11 @@ impl Blueprint {
                 true => SOON,
                 false => SOON_AFTER_FAULTS,
             },
+            // The slowest of them, done twice.
+            call: match self.faults.slow > 0.0 {
+                true => Duration::from_secs(17),
+                false => Duration::from_secs(1),
+            },
             quarantine: self
                 .config
                 .queues

@@ -79,6 +79,7 @@ fn step(shared: &Shared, by: &Caller, item: &Item) -> Step {
             .get(field::OWNER)
             .and_then(Attribute::as_text)
             .map(str::to_owned),
+        requested: item.contains_key(field::REVOKE_REQUESTED),
         reported: [field::PROGRESS, field::CUSTOM].map(|name| item.get(name).cloned()),
         ttl: ttl.map(|seconds| Timestamp::from_millis(seconds.saturating_mul(1000))),
         outcome: outcome.map(|name| item.get(name).cloned()).into(),

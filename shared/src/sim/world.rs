@@ -22,6 +22,7 @@ use crate::failure::BoxError;
 use crate::memory::{Memory, StoredMessage, TokioClock};
 use crate::ports::{Clock, Outgoing, QueueName};
 use crate::result::AsyncResult;
+use crate::revocations::{InForce, Revocation, RevokeOutcome};
 use crate::signature::Signature;
 use crate::time::Timestamp;
 
@@ -186,9 +187,41 @@ impl World {
     pub async fn revoke(&self, id: &str) -> bool {
         self.until_done(async || match self.app.revoke(id).await {
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
-            other => other.map(|()| true),
+            other => other.map(|outcome| outcome == RevokeOutcome::Revoked),
         })
         .await
+    }
+
+    /// Revokes all that bear it, trying until that is accepted.
+    pub async fn revoke_all(&self, revocation: &Revocation) {
+        let in_force = self
+            .until_done(async || self.app.revoke_all(revocation).await)
+            .await;
+        let now = self.shared.clock.now();
+        let mut history = self.shared.history();
+        let known = history
+            .revocations
+            .iter_mut()
+            .find(|(known, _)| known.revocation == *revocation);
+        match known {
+            // Of a task's name it is of more by now.
+            Some((known, accepted)) if known.revoked_at < in_force.revoked_at => {
+                *known = in_force;
+                if revocation.kind() == "task" {
+                    *accepted = now;
+                }
+            }
+            Some(_) => {}
+            None => history.revocations.push((in_force, now)),
+        }
+    }
+
+    /// Lifts a revocation, trying until that is accepted.
+    pub async fn unrevoke(&self, revocation: &Revocation) {
+        let is_other = |known: &(InForce, Timestamp)| known.0.revocation != *revocation;
+        self.shared.history().revocations.retain(is_other);
+        self.until_done(async || self.app.unrevoke(revocation).await)
+            .await;
     }
 
     async fn until_done<T>(&self, act: impl AsyncFn() -> Result<T>) -> T {

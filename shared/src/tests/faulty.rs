@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     None,
     /// It isn't done.
     Throttled,
+    /// It can't be done: there is no such table, or no right to ask.
+    Refused,
     /// It is done, and nobody hears of it.
     AnswerLost,
     /// It is done, and tried again by whoever lost the answer.
@@ -62,6 +64,7 @@ impl<F: Fn(Call<'_>) -> Fault> Faulty<F> {
         match fault {
             Fault::None => call().await,
             Fault::Throttled => Err(Error::new(ErrorKind::Throttled, "slow down")),
+            Fault::Refused => Err(Error::new(ErrorKind::NotFound, "no such table")),
             Fault::AnswerLost => {
                 let lost = Error::new(ErrorKind::Unavailable, "no answer");
                 call().await.and(Err(lost))

@@ -6,6 +6,7 @@ use sedano::sim::{Branch, Faults, Report, Simulation};
 
 use crate::beat::{kept, scheduled};
 use crate::reports::reporting_worlds;
+use crate::revoked::revoked;
 use crate::rules::COPIED;
 use crate::worlds::{brief, forgotten, mixed, ordered, redriven, simulation, steps};
 
@@ -37,6 +38,7 @@ fn every_branch_is_reached() {
         worlds(all, 300).run(mixed),
         worlds(all.slow(0.2).done_late(0.5), 40).run(steps),
         worlds(all, 20).run(reporting_worlds),
+        worlds(all, 100).run(revoked),
         worlds(all, 100).queue("orders.fifo").run(ordered),
         worlds(COPIED.died(0.2), 100).run(redriven),
         brief(worlds(all.late_ttl(1.0), 50)).run(forgotten),

@@ -7,6 +7,7 @@ mod beat;
 mod canvas;
 mod coverage;
 mod reports;
+mod revoked;
 mod rules;
 mod samples;
 mod time;

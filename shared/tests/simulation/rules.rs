@@ -7,6 +7,7 @@ use sedano::sim::{Faults, Invariant, Rule};
 
 use crate::beat::{kept, scheduled};
 use crate::reports::reporting_worlds;
+use crate::revoked::revoked;
 use crate::time::parked;
 use crate::worlds::{brief, forgotten, mixed, number, ordered, redriven, simulation, steps};
 
@@ -25,6 +26,7 @@ enum Worlds {
     Mixed,
     Steps,
     Reporting,
+    Revoked,
     Ordered,
     Redriven,
     Forgotten,
@@ -61,7 +63,7 @@ const BELATED: Faults = Faults::all().slow(0.3).done_late(1.0).frozen(0.5);
 pub(crate) const COPIED: Faults = Faults::all().resurfaced(0.3).acknowledgement_lost(0.3);
 
 #[rustfmt::skip]
-const SWITCHED: [Switched; 33] = [
+const SWITCHED: [Switched; 35] = [
     off(Rule::AcknowledgeLast, Worlds::Mixed, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::ClaimBeforeRun, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
     off(Rule::LeaseOutlivesInvocation, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
@@ -91,6 +93,8 @@ const SWITCHED: [Switched; 33] = [
     off(Rule::CapHops, Worlds::Mixed, Faults::all(), 100, Invariant::Retries),
     off(Rule::FenceCheckpoints, Worlds::Steps, LATE, 1000, Invariant::StepsOnce),
     off(Rule::FenceReports, Worlds::Reporting, LATE, 100, Invariant::Reports),
+    off(Rule::HonourRequests, Worlds::Revoked, Faults::all(), 100, Invariant::Revocations),
+    off(Rule::HonourRevocations, Worlds::Revoked, Faults::all(), 20, Invariant::Revocations),
     off(Rule::ForgetExpired, Worlds::Forgotten, FORGETFUL, 20, Invariant::NothingLost),
     off(Rule::EnterParked, Worlds::Parked, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::AwaitMoves, Worlds::Parked, Faults::all(), 100, Invariant::OnTime),
@@ -142,9 +146,15 @@ fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
         let worlds = simulation("", switched.faults, 1)
             .without(switched.rule)
             .seeds(seeds);
+        // Reading them beside the claims leaves less time for others to come between.
+        let worlds = match switched.worlds {
+            Worlds::Revoked => worlds,
+            _ => worlds.config(|config| config.revocations = false),
+        };
         let report = match switched.worlds {
             Worlds::Mixed => worlds.run(mixed),
             Worlds::Steps => worlds.run(steps),
+            Worlds::Revoked => worlds.run(revoked),
             Worlds::Reporting => worlds.run(reporting_worlds),
             Worlds::Ordered => worlds.queue("orders.fifo").run(ordered),
             Worlds::Redriven => worlds.run(redriven),

@@ -17,6 +17,8 @@ async fn cost(task: &str, messages: usize) -> Counts {
         world.send(task, json!([2, 3])).await;
     }
     let deliveries = world.receive("default").await;
+    // As any process has, every five seconds.
+    world.worker.revocations().read(world.app()).await.unwrap();
     let before = world.memory.counts();
     let dispositions = world.worker.handle(&deliveries, &world.invocation()).await;
     assert_eq!(dispositions, vec![Disposition::Done; messages]);
@@ -74,6 +76,48 @@ async fn idempotent_without_result_costs_nothing() {
     }
 }
 
+/// Not more, however many batches there are and however large.
+#[tokio::test(start_paused = true)]
+async fn a_process_reads_what_is_revoked_once_in_five_seconds() {
+    let world = World::new();
+    let before = world.memory.counts();
+    for batch in 0..50 {
+        for _ in 0..10 {
+            world.send("add", json!([batch, 3])).await;
+        }
+        world.step("default").await;
+        let clock = &world.app().ports().clock;
+        clock.sleep(Duration::from_millis(500)).await;
+    }
+    let counts = world.memory.counts().since(&before);
+    assert_eq!(counts.of("Query"), 5, "in 25 s");
+    assert_eq!(counts.of("BatchExecuteStatement"), 100);
+    let mut process = counts;
+    process.calls.retain(|name, _| *name == "Query");
+    (process.write_units, process.read_units) = (0, process.read_units / 5);
+    process.calls.insert("Query", 1);
+    costs(
+        "what is revoked, in five seconds of a process at work",
+        &process,
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn switched_off_it_reads_nothing() {
+    let mut config = Config::memory();
+    config.revocations = false;
+    let world = World::with(config);
+    let before = world.memory.counts();
+    world.send("add", json!([2, 3])).await;
+    world.step("default").await;
+    assert_eq!(world.memory.counts().since(&before).of("Query"), 0);
+    let refused = world
+        .app()
+        .revoke_all(&crate::Revocation::task("add"))
+        .await;
+    assert_eq!(refused.unwrap_err().kind(), crate::ErrorKind::Conflict);
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_templates_visibility_timeout_costs_no_call() {
     let mut config = Config::memory();
@@ -117,7 +161,10 @@ async fn one_that_cannot_be_sent_does_not_hold_up_the_others() {
 /// What so many tasks cost that are sent together and are due in an hour, by the parts of their way.
 async fn parts(tasks: i64) -> [Counts; 6] {
     let hour = Duration::from_secs(3600);
-    let world = World::new();
+    let mut config = Config::memory();
+    // Beside what each process reads in five seconds.
+    config.revocations = false;
+    let world = World::with(config);
     let begin = world.app().now();
     let mut before = world.memory.counts();
     let mut part = || {

@@ -17,6 +17,7 @@ mod reap;
 mod redrive;
 mod report;
 mod retry;
+mod revoked;
 mod routing;
 mod steps;
 mod stuck;

@@ -7,7 +7,7 @@ use super::*;
 
 impl World {
     /// Receives and dies at once, until SQS gives up what is there.
-    async fn give_up(&self, queue: &str, times: u32) {
+    pub(super) async fn give_up(&self, queue: &str, times: u32) {
         for _ in 0..=times {
             drop(self.receive(queue).await);
             self.pass(91).await;

@@ -2,6 +2,7 @@
 
 mod entries;
 mod page;
+mod revocations;
 
 use axum::extract::{Extension, State};
 
@@ -121,12 +122,18 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
         }),
         Endpoint::Revoke => json!({
             "operationId": "revoke",
-            "summary": "Revoke a task that hasn't started",
-            "description": "Its message is dropped when it arrives. Revoking again changes nothing.",
+            "summary": "Revoke a task",
+            "description": "The message of one that hasn't started is dropped when it arrives. One that runs is asked \
+                            to stop. Revoking again changes nothing.",
             "parameters": [path("The task's id.", id())],
-            "responses": responses(ok("The record, revoked.", schema("Record")), &[
-                Sort::BadRequest, Sort::Conflict, Sort::Invalid,
-            ]),
+            "responses": responses(
+                json!({
+                    "200": ok("The record, revoked.", schema("Record"))["200"],
+                    "202": ok("It runs, and is asked to stop: the record, with `revoke_requested`.",
+                        schema("Record"))["200"],
+                }),
+                &[Sort::BadRequest, Sort::Conflict, Sort::Invalid],
+            ),
         }),
         Endpoint::Reschedule => json!({
             "operationId": "reschedule",
@@ -235,6 +242,9 @@ fn operation(endpoint: Endpoint, tasks: &Tasks) -> Value {
                 Sort::BadRequest, Sort::UnknownDeadLetter,
             ]),
         }),
+        Endpoint::Revocations | Endpoint::RevokeAll | Endpoint::Lift => {
+            revocations::operation(endpoint)
+        }
         Endpoint::Entries
         | Endpoint::Entry
         | Endpoint::PutEntry
@@ -425,6 +435,8 @@ fn schemas() -> Value {
                 "queue": text.clone(),
                 "started_at": instant.clone(),
                 "finished_at": instant.clone(),
+                "revoke_requested": {"type": "string", "format": "date-time",
+                    "description": "Since when it is asked to stop: revoked while it ran."},
                 "due_at": instant.clone(),
                 "parent_id": text.clone(),
                 "root_id": text.clone(),
@@ -539,6 +551,7 @@ fn schemas() -> Value {
     });
     if let Some(schemas) = schemas.as_object_mut() {
         schemas.extend(entries::schemas());
+        schemas.extend(revocations::schemas());
     }
     schemas
 }

@@ -5,6 +5,7 @@ mod beat;
 mod dead_letters;
 mod hostile;
 mod page;
+mod revocations;
 mod routes;
 mod surface;
 

@@ -27,6 +27,9 @@ async fn the_document_and_the_router_have_the_same_routes() {
         ("POST", "/tasks/{task}/revoke"),
         ("POST", "/tasks/{task}/reschedule"),
         ("POST", "/queues/{queue}/purge"),
+        ("GET", "/revocations"),
+        ("POST", "/revocations"),
+        ("DELETE", "/revocations/{kind}/{value}"),
         ("GET", "/queues"),
         ("GET", "/dead-letters"),
         ("GET", "/dead-letters/{letter}"),
@@ -59,7 +62,9 @@ async fn the_document_and_the_router_have_the_same_routes() {
                 .uri(
                     path.replace("{task}", "echo")
                         .replace("{letter}", "a")
-                        .replace("{entry}", "a"),
+                        .replace("{entry}", "a")
+                        .replace("{kind}", "task")
+                        .replace("{value}", "a"),
                 );
             let answer = api.call(request.body(Body::empty()).unwrap()).await;
             let status = answer.status;

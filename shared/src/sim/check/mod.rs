@@ -4,6 +4,7 @@
 mod letters;
 mod neighbours;
 mod reports;
+mod revocations;
 mod steps;
 mod task;
 #[cfg(test)]
@@ -35,6 +36,9 @@ pub enum Invariant {
     StepsOnce,
     /// What a run reports of itself is written by nobody else, changes nothing else, and is gone with its claim.
     Reports,
+    /// What bears a revocation begins no more than five seconds after it was accepted, and the time that a call
+    /// takes; what was asked to stop while it ran doesn't run again.
+    Revocations,
     /// However often a task runs, its children are the same.
     ChildrenOnce,
     /// No body begins before its time, and none of a task that has expired is claimed; and when nothing goes
@@ -70,6 +74,7 @@ impl Invariant {
             }
             Invariant::ChildrenOnce => "what is sent on is sent once, in effect",
             Invariant::OnTime => "never early",
+            Invariant::Revocations => "what is revoked doesn't begin",
             Invariant::Neighbours | Invariant::Retries | Invariant::Order => {
                 "neighbours don't hurt each other"
             }
@@ -109,6 +114,8 @@ pub(super) struct Rules {
     pub(super) timeout: Duration,
     /// How soon something due begins when nothing goes wrong.
     pub(super) soon: Duration,
+    /// How long a call may take.
+    pub(super) call: Duration,
     /// Whether there is a queue for what its process died with.
     pub(super) quarantine: bool,
     /// Failures whose message is a dead letter.
@@ -133,6 +140,7 @@ pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
     }
     judge.steps_once();
     judge.reports();
+    judge.revocations();
     judge.processes();
     judge.children();
     judge.order();

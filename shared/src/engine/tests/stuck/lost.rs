@@ -136,6 +136,7 @@ async fn an_empty_group_whose_worker_died_is_completed() {
             .await;
         let deliveries = world.receive("default").await;
         let mortal = Worker::new(Mortal::app(&world, calls)).state(told);
+        mortal.revocations().read(world.app()).await.unwrap();
         let invocation = world.invocation();
         survives(&world, mortal.handle(&deliveries, &invocation)).await;
         let has_begun = world.status(&id).await != State::Pending;
@@ -162,6 +163,7 @@ async fn a_sender_that_dies_midway_is_made_up_for() {
         let deliveries = world.receive("default").await;
         let mortal = Worker::new(Mortal::app(&world, calls));
         let mortal = mortal.tasks(tasks![add, xsum]).state(told);
+        mortal.revocations().read(world.app()).await.unwrap();
         let invocation = world.invocation();
         survives(&world, mortal.handle(&deliveries, &invocation)).await;
         let has_begun = world.memory.store().items(Table::Results).len() == 1;

@@ -20,6 +20,27 @@ fn early_and_expired_are_found() {
 }
 
 #[test]
+fn what_begins_though_it_was_revoked_is_found() {
+    let bearing = |begun: i64| {
+        forged(move |history| {
+            let tenant = crate::Revocation::stamp("tenant", "acme");
+            history.calm_from = at(10_000);
+            history.runs[0] = run(0, begun, begun + 10);
+            history.runs[0].bears = Some((tenant, at(0)));
+            steps(history)[1].at = at(begun + 20);
+        })
+    };
+    assert_eq!(bearing(6500), [Invariant::Revocations]);
+    assert_eq!(bearing(5500), []);
+    let asked = forged(|history| {
+        let mut dead = step(3, State::Started);
+        dead.requested = true;
+        steps(history).insert(0, dead);
+    });
+    assert_eq!(asked, [Invariant::Revocations]);
+}
+
+#[test]
 fn an_innocent_is_not_given_up() {
     let failed = |kind: &'static str| {
         move |history: &mut History| {

@@ -59,6 +59,7 @@ fn step(millis: i64, state: State) -> Step {
         error: None,
         checkpoints: BTreeMap::new(),
         owner: None,
+        requested: false,
         reported: [None, None],
         ttl: None,
         outcome: Vec::new(),
@@ -74,6 +75,7 @@ fn run(invocation: u32, begun: i64, ended: i64) -> Run {
         retries: 0,
         invocation,
         begun: at(begun),
+        bears: None,
         begun_there: at(begun),
         claimed_there: at(begun),
         limit: None,
@@ -122,6 +124,7 @@ fn broken(history: &History) -> Vec<Invariant> {
         only_outages: true,
         timeout: Duration::from_secs(60),
         soon: Duration::from_secs(1),
+        call: Duration::from_secs(1),
         quarantine: true,
         dead: &crate::engine::DEAD,
     };
