@@ -11,13 +11,16 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::failure::Failure;
 use crate::launch::{Launch, Origin, Ready};
 pub(crate) use crate::limits::whole_seconds;
-use crate::ports::{Change, Depth, Field, Key, Op, Outcome, Ports, QueueName, When, Write};
+use crate::ports::{
+    Change, Depth, Field, Key, Op, Outcome, Outgoing, Ports, QueueName, When, Write,
+};
 use crate::record::{self, Record, State, field};
 use crate::result::AsyncResult;
 use crate::routes::Routes;
 use crate::signature::Signature;
 use crate::task::{Task, TaskDef, Tasks};
 use crate::time::Timestamp;
+use crate::unique::{self, Taken, Taking};
 
 /// Queues, tables and settings, cheap to clone: the way in for everything that isn't a worker.
 ///
@@ -60,6 +63,9 @@ impl std::fmt::Debug for App {
             .finish_non_exhaustive()
     }
 }
+
+/// Whose a message is, of many that are sent: its place, its id, and the ids of the steps before.
+type Whose = (usize, String, Vec<String>);
 
 /// How long a record that only guards against a late message is kept: SQS keeps a message for at
 /// most 14 days.
@@ -191,7 +197,8 @@ impl App {
     }
 
     /// Sends a task; the answer is a handle on its result. Once this returns `Ok`, the task will reach
-    /// a final state.
+    /// a final state. Of a [unique](crate::guide::unique) task that is at work already it is a handle on that one, and
+    /// nothing is sent.
     ///
     /// # Errors
     /// `Encode` or `TooLarge` for arguments that can't travel, `Invalid` for options that contradict
@@ -214,9 +221,17 @@ impl App {
             id,
             path,
             queue,
-            outgoing,
+            mut outgoing,
             more,
-        } = self.launch(Launch::of(canvas, origin))?;
+            key,
+        } = self.launch(Launch::of(canvas, origin).taking_its_key())?;
+        if let Some(key) = key {
+            match self.take(&key).await? {
+                Taken::Mine => {}
+                Taken::Left => outgoing.body = unique::left(&outgoing.body, self.now())?,
+                Taken::By(first) => return Ok(AsyncResult::new(self.clone(), first)),
+            }
+        }
         // One after the other: the first begins the group, and a sender that dies in between leaves one that
         // is known to be incomplete.
         for outgoing in std::iter::once(outgoing).chain(more) {
@@ -234,18 +249,20 @@ impl App {
         &self,
         signatures: impl IntoIterator<Item = Signature<(), Out>>,
     ) -> Vec<Result<AsyncResult<Out>>> {
-        let mut ready = Vec::new();
+        let (mut ready, mut keys) = (Vec::new(), Vec::new());
         let mut results: Vec<Option<Result<AsyncResult<Out>>>> = Vec::new();
         for (place, signature) in signatures.into_iter().enumerate() {
             let launch = Launch::of(signature.into_canvas(), Origin::default());
-            match self.launch(launch) {
+            match self.launch(launch.taking_its_key()) {
                 Ok(Ready {
                     id,
                     path,
                     queue,
                     outgoing,
                     more,
+                    key,
                 }) if more.is_empty() => {
+                    keys.push(key);
                     ready.push((queue, outgoing, (place, id, path)));
                     results.push(None);
                 }
@@ -256,6 +273,7 @@ impl App {
                 Err(error) => results.push(Some(Err(error))),
             }
         }
+        let ready = self.taken_of_many(ready, keys, &mut results).await;
         for ((place, id, path), sent) in batches::send(&*self.inner.ports.queue, ready).await {
             if let Some(result) = results.get_mut(place) {
                 *result = Some(sent.map(|_| AsyncResult::after(self.clone(), id, path.into())));
@@ -263,6 +281,39 @@ impl App {
         }
         let answer = |result: Option<_>| result.unwrap_or_else(|| Err(batches::unanswered()));
         results.into_iter().map(answer).collect()
+    }
+
+    /// Those that are to be sent, once their keys are taken; the others have their results.
+    async fn taken_of_many<Out>(
+        &self,
+        ready: Vec<(QueueName, Outgoing, Whose)>,
+        keys: Vec<Option<Taking>>,
+        results: &mut [Option<Result<AsyncResult<Out>>>],
+    ) -> Vec<(QueueName, Outgoing, Whose)> {
+        let mut to_send = Vec::with_capacity(ready.len());
+        let taken = self.take_many(keys).await;
+        for ((queue, mut outgoing, whose), taken) in ready.into_iter().zip(taken) {
+            let answer = match taken {
+                Ok(Taken::Mine) => {
+                    to_send.push((queue, outgoing, whose));
+                    continue;
+                }
+                Ok(Taken::Left) => match unique::left(&outgoing.body, self.now()) {
+                    Ok(body) => {
+                        outgoing.body = body;
+                        to_send.push((queue, outgoing, whose));
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                Ok(Taken::By(first)) => Ok(AsyncResult::new(self.clone(), first)),
+                Err(error) => Err(error),
+            };
+            if let Some(result) = results.get_mut(whose.0) {
+                *result = Some(answer);
+            }
+        }
+        to_send
     }
 
     /// A handle on a task that was sent before, typed by the task.

@@ -95,6 +95,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod time;
+mod unique;
 mod watch;
 mod worker;
 

@@ -131,6 +131,9 @@ impl Worker {
                     "goes to queue `{queue}`, which SEDANO_QUEUES doesn't have"
                 ));
             }
+            if let Some(what) = crate::unique::unknown_parameter(task) {
+                return wrong(what);
+            }
             let (soft, hard) = (task.options.soft_time_limit, task.options.time_limit);
             if let Some(what) = soft_beyond_hard(soft, hard) {
                 return wrong(what);

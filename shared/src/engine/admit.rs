@@ -72,6 +72,9 @@ impl Batch<'_> {
             self.hide(job.delivery, Duration::ZERO).await?;
             return Ok(Admission::Over(Disposition::Returned));
         }
+        if let Some(disposition) = self.takes_key(job, def).await? {
+            return Ok(Admission::Over(disposition));
+        }
         Ok(Admission::Now(def))
     }
 

@@ -15,6 +15,8 @@ pub(crate) enum Fault {
     None,
     /// It isn't done.
     Throttled,
+    /// It isn't allowed.
+    Denied,
     /// It is done, and nobody hears of it.
     AnswerLost,
     /// It is done, and tried again by whoever lost the answer.
@@ -62,6 +64,7 @@ impl<F: Fn(Call<'_>) -> Fault> Faulty<F> {
         match fault {
             Fault::None => call().await,
             Fault::Throttled => Err(Error::new(ErrorKind::Throttled, "slow down")),
+            Fault::Denied => Err(Error::new(ErrorKind::Denied, "no right to it")),
             Fault::AnswerLost => {
                 let lost = Error::new(ErrorKind::Unavailable, "no answer");
                 call().await.and(Err(lost))

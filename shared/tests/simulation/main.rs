@@ -10,6 +10,7 @@ mod reports;
 mod rules;
 mod samples;
 mod time;
+mod unique;
 mod worlds;
 
 use std::time::Duration;

@@ -189,7 +189,8 @@ pub(crate) fn always() -> Tasks {
         broken,
         chain,
         crate::beat::note,
-        crate::reports::reporting
+        crate::reports::reporting,
+        crate::unique::lonely
     ]
 }
 

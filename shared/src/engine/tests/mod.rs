@@ -21,6 +21,7 @@ mod routing;
 mod steps;
 mod stuck;
 mod time;
+mod unique;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

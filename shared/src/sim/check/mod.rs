@@ -8,6 +8,7 @@ mod steps;
 mod task;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -35,6 +36,8 @@ pub enum Invariant {
     StepsOnce,
     /// What a run reports of itself is written by nobody else, changes nothing else, and is gone with its claim.
     Reports,
+    /// Of the tasks with one key none begins while another is at work, its retries included.
+    Unique,
     /// However often a task runs, its children are the same.
     ChildrenOnce,
     /// No body begins before its time, and none of a task that has expired is claimed; and when nothing goes
@@ -53,7 +56,7 @@ pub enum Invariant {
     /// says what is recorded, and holds what was sent. Where the broker moved the message of
     /// a final task itself, after too many receives, it has none.
     DeadLetters,
-    /// Nothing is left: no message, no claim, no retry.
+    /// Nothing is left: no message, no claim, no retry; and no key of a task that has ended, unless a write was late.
     NothingLeft,
     /// The scenario's own assertions.
     Scenario,
@@ -65,9 +68,10 @@ impl Invariant {
         match self {
             Invariant::NothingLost | Invariant::NothingLeft => "nothing is lost",
             Invariant::OneFinalState => "one final state",
-            Invariant::OneRunner | Invariant::StepsOnce | Invariant::Reports => {
-                "one runner at a time"
-            }
+            Invariant::OneRunner
+            | Invariant::StepsOnce
+            | Invariant::Reports
+            | Invariant::Unique => "one runner at a time",
             Invariant::ChildrenOnce => "what is sent on is sent once, in effect",
             Invariant::OnTime => "never early",
             Invariant::Neighbours | Invariant::Retries | Invariant::Order => {
@@ -133,6 +137,7 @@ pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
     }
     judge.steps_once();
     judge.reports();
+    judge.unique();
     judge.processes();
     judge.children();
     judge.order();
