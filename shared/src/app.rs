@@ -8,9 +8,12 @@ use crate::canvas::Canvas;
 use crate::config::Config;
 use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventKind, Hook};
 use crate::failure::Failure;
 use crate::launch::{Launch, Origin, Ready};
 pub(crate) use crate::limits::whole_seconds;
+use crate::message::Message;
+use crate::middleware::Middleware;
 use crate::ports::{
     Change, Depth, Field, Key, Op, Outcome, Outgoing, Ports, QueueName, When, Write,
 };
@@ -45,12 +48,14 @@ pub struct App {
 }
 
 #[derive(Clone)]
-struct Inner {
+pub(crate) struct Inner {
     ports: Ports,
     config: Config,
     tasks: Tasks,
     /// Those of the settings, and then those of the program.
     routes: Routes,
+    pub(crate) middlewares: Vec<Arc<dyn Middleware>>,
+    pub(crate) hooks: Vec<Arc<Hook>>,
     /// A rule of the protocol that the simulation has switched off.
     #[cfg(feature = "sim")]
     without: Option<Rule>,
@@ -64,8 +69,8 @@ impl std::fmt::Debug for App {
     }
 }
 
-/// Whose a message is, of many that are sent: its place, its id, and the ids of the steps before.
-type Whose = (usize, String, Vec<String>);
+/// Whose a message is, of many that are sent: its place, its id, the ids of the steps before, and what is told of it.
+type Whose = (usize, String, Vec<String>, Option<Box<Message>>);
 
 /// How long a record that only guards against a late message is kept: SQS keeps a message for at
 /// most 14 days.
@@ -80,6 +85,8 @@ impl App {
                 routes: config.routes.clone(),
                 config,
                 tasks: Tasks::default(),
+                middlewares: Vec::new(),
+                hooks: Vec::new(),
                 #[cfg(feature = "sim")]
                 without: None,
             }),
@@ -123,6 +130,19 @@ impl App {
         Ok(self)
     }
 
+    /// To be added to.
+    pub(crate) fn parts(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.inner)
+    }
+
+    pub(crate) fn middlewares(&self) -> &[Arc<dyn Middleware>] {
+        &self.inner.middlewares
+    }
+
+    pub(crate) fn hooks(&self) -> &[Arc<Hook>] {
+        &self.inner.hooks
+    }
+
     pub(crate) fn routing(&self) -> &Routes {
         &self.inner.routes
     }
@@ -133,7 +153,7 @@ impl App {
     /// As sending it would have.
     pub fn queue_of<Out>(&self, call: impl Into<Signature<(), Out>>) -> Result<QueueName> {
         let launch = Launch::of(call.into().into_canvas(), Origin::default());
-        self.launch(launch).map(|ready| ready.queue)
+        self.plan(launch).map(|ready| ready.queue)
     }
 
     /// The queue of a task's calls, as far as its name tells: for lists of tasks.
@@ -224,6 +244,7 @@ impl App {
             mut outgoing,
             more,
             key,
+            told,
         } = self.launch(Launch::of(canvas, origin).taking_its_key())?;
         if let Some(key) = key {
             match self.take(&key).await? {
@@ -240,6 +261,7 @@ impl App {
                 .next()
                 .unwrap_or_else(|| Err(batches::unanswered()))?;
         }
+        self.tell_sent(told.as_deref());
         Ok(AsyncResult::after(self.clone(), id, path.into()))
     }
 
@@ -261,9 +283,10 @@ impl App {
                     outgoing,
                     more,
                     key,
+                    told,
                 }) if more.is_empty() => {
                     keys.push(key);
-                    ready.push((queue, outgoing, (place, id, path)));
+                    ready.push((queue, outgoing, (place, id, path, told)));
                     results.push(None);
                 }
                 Ok(_) => {
@@ -274,13 +297,24 @@ impl App {
             }
         }
         let ready = self.taken_of_many(ready, keys, &mut results).await;
-        for ((place, id, path), sent) in batches::send(&*self.inner.ports.queue, ready).await {
+        for ((place, id, path, told), sent) in
+            batches::send(&*self.inner.ports.queue, ready).await
+        {
+            if sent.is_ok() {
+                self.tell_sent(told.as_deref());
+            }
             if let Some(result) = results.get_mut(place) {
                 *result = Some(sent.map(|_| AsyncResult::after(self.clone(), id, path.into())));
             }
         }
         let answer = |result: Option<_>| result.unwrap_or_else(|| Err(batches::unanswered()));
         results.into_iter().map(answer).collect()
+    }
+
+    pub(crate) fn tell_sent(&self, message: Option<&Message>) {
+        if let Some(message) = message {
+            self.tell(&Event::of(EventKind::Sent, message));
+        }
     }
 
     /// Those that are to be sent, once their keys are taken; the others have their results.
@@ -395,7 +429,16 @@ impl App {
             ]),
         };
         match record::write(&*self.inner.ports.store, write, now).await? {
-            Outcome::Applied(_) => Ok(()),
+            Outcome::Applied(_) => {
+                self.tell(&Event {
+                    kind: EventKind::Revoked,
+                    id,
+                    message: None,
+                    failure: Some(&failure),
+                    result: None,
+                });
+                Ok(())
+            }
             Outcome::Refused(old) => match old.as_ref().and_then(record::status) {
                 Some(State::Revoked) => Ok(()),
                 state => Err(conflict(id, state, "can't be revoked any more")),

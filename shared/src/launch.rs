@@ -73,6 +73,8 @@ pub(crate) struct Ready {
     pub(crate) more: Vec<Outgoing>,
     /// What is to be taken before it is sent.
     pub(crate) key: Option<Taking>,
+    /// What is told of it, if anybody wants to know.
+    pub(crate) told: Option<Box<Message>>,
 }
 
 impl Launch {
@@ -102,8 +104,20 @@ impl App {
     ///
     /// # Errors
     /// `Encode` or `TooLarge` for arguments that can't travel, `Invalid` for options that contradict each
-    /// other and for a chain without end, `Config` for a queue that isn't configured.
+    /// other and for a chain without end, `Config` for a queue that isn't configured; and a middleware's refusal.
     pub(crate) fn launch(&self, launch: Launch) -> Result<Ready> {
+        self.prepare(launch, true)
+    }
+
+    /// The same, of what isn't going to be sent: middlewares hear nothing of it.
+    ///
+    /// # Errors
+    /// As [`launch`](App::launch), but for their refusals.
+    pub(crate) fn plan(&self, launch: Launch) -> Result<Ready> {
+        self.prepare(launch, false)
+    }
+
+    fn prepare(&self, launch: Launch, through_middleware: bool) -> Result<Ready> {
         let Launch {
             mut canvas,
             id,
@@ -171,6 +185,11 @@ impl App {
             .queue
             .or(first_queue)
             .unwrap_or_else(|| QueueName::new(QueueName::DEFAULT));
+        if through_middleware {
+            self.through_middleware(&mut start.message, &queue)?;
+        }
+        let hears = !self.hooks().is_empty();
+        let told = hears.then(|| Box::new(start.message.clone()));
         let mut sent = Vec::new();
         for message in start.message.split(MESSAGE_BYTES)? {
             let mut outgoing = outgoing(&message, &queue, now)?;
@@ -189,6 +208,7 @@ impl App {
         let key = key.map(|key| Taking::by_sender(key, &id, &queue, &outgoing, due, now));
         Ok(Ready {
             key: key.transpose()?,
+            told,
             id,
             path,
             queue,

@@ -64,6 +64,7 @@ pub mod dead_letters;
 mod engine;
 mod entropy;
 mod error;
+mod event;
 mod failure;
 mod finite;
 mod group;
@@ -78,6 +79,7 @@ mod launch;
 mod limits;
 pub mod memory;
 mod message;
+mod middleware;
 mod number;
 mod options;
 mod parked;
@@ -110,10 +112,12 @@ pub use config::{Config, StoreWrites};
 pub use context::Context;
 pub use entropy::{OsEntropy, SeededEntropy};
 pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, EventKind};
 pub use failure::{
     BoxError, Class, Classified, Failure, Panicked, ResultExt, SoftTimeLimit, TaskError, TimeLimit,
 };
 pub use message::{Message, VERSION};
+pub use middleware::{Middleware, Next, Sending, Worked};
 pub use options::{Backoff, Options};
 pub use record::{Attempt, CustomState, Progress, Record, State};
 pub use result::{AsyncResult, Completed, Get, Graph, Node, ResultError};

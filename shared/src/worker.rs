@@ -11,6 +11,7 @@ use crate::app::App;
 use crate::context::StateMap;
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::middleware::Middleware;
 use crate::options::soft_beyond_hard;
 use crate::ports::{BATCH_ENTRIES, Delivery, QueueName, Receipt};
 use crate::task::Tasks;
@@ -73,6 +74,13 @@ impl Worker {
     #[must_use]
     pub fn tasks(mut self, tasks: Tasks) -> Self {
         self.app = self.app.tasks(tasks);
+        self
+    }
+
+    /// Has this go round each run, and round what tasks of this worker send: [`App::middleware`], of its application.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.app = self.app.middleware(middleware);
         self
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::app::whole_seconds;
 use crate::error::Result;
+use crate::event::{Event, EventKind};
 use crate::failure::Failure;
 use crate::ports::MAX_DELAY;
 use crate::record::State;
@@ -143,6 +144,8 @@ impl Batch<'_> {
             Standing::Mine => {
                 reached(Branch::Expired);
                 tracing::info!(task_id = job.message.id, task = job.message.task, "expired");
+                let event = Event::of(EventKind::Expired, &job.message).because(&failure);
+                self.worker.app().tell(&event);
                 self.after(&job.message, Ending::Revoked(failure)).await?;
                 Ok(Disposition::Done)
             }

@@ -228,7 +228,10 @@ impl Batch<'_> {
                 let messages = std::iter::once(ready.outgoing).chain(ready.more);
                 let sent = messages.map(|outgoing| self.outbox.send(&ready.queue, outgoing));
                 match all(sent).await {
-                    Ok(_) => return Ok(None),
+                    Ok(_) => {
+                        self.worker.app().tell_sent(ready.told.as_deref());
+                        return Ok(None);
+                    }
                     Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => error,
                 }

@@ -54,6 +54,7 @@ use futures_util::future::join_all;
 
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventKind};
 use crate::failure::TaskError;
 use crate::message::{Member, Message};
 use crate::options::Options;
@@ -332,7 +333,11 @@ impl<'a> Batch<'a> {
         }
         let attempted = match job.message.fan_out.clone() {
             Some(fan_out) => self.fan_out(&job, &fan_out).await,
-            None => self.attempt(&mut job, seat).await,
+            None => {
+                let event = Event::of(EventKind::Received, &job.message);
+                self.worker.app().tell(&event);
+                self.attempt(&mut job, seat).await
+            }
         };
         // A group is no claim.
         if attempted.as_ref().is_err_and(Error::is_retryable) && job.message.fan_out.is_none() {

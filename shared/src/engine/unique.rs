@@ -1,6 +1,7 @@
 //! The keys of unique tasks, as workers take them and give them back. See [`crate::unique`].
 
 use crate::error::Result;
+use crate::event::{Event, EventKind};
 use crate::message::Message;
 use crate::ports::Outcome;
 use crate::record::State;
@@ -47,6 +48,8 @@ impl Batch<'_> {
                 reached(Branch::LeftOutForFirst);
                 let task_id = &job.message.id;
                 tracing::info!(task_id, first, "left out: another holds its key");
+                let event = Event::of(EventKind::Ignored, &job.message).because(&failure);
+                self.worker.app().tell(&event);
                 // It has no key to give back.
                 let mut message = job.message.clone();
                 message.unique = Some(Unique::No);
