@@ -297,8 +297,7 @@ impl App {
             }
         }
         let ready = self.taken_of_many(ready, keys, &mut results).await;
-        for ((place, id, path, told), sent) in
-            batches::send(&*self.inner.ports.queue, ready).await
+        for ((place, id, path, told), sent) in batches::send(&*self.inner.ports.queue, ready).await
         {
             if sent.is_ok() {
                 self.tell_sent(told.as_deref());

@@ -82,6 +82,7 @@ mod message;
 mod middleware;
 mod number;
 mod options;
+mod outbox;
 mod parked;
 mod plan;
 pub mod ports;
@@ -119,6 +120,7 @@ pub use failure::{
 pub use message::{Message, VERSION};
 pub use middleware::{Middleware, Next, Sending, Worked};
 pub use options::{Backoff, Options};
+pub use outbox::{Outbox, OutboxRow};
 pub use record::{Attempt, CustomState, Progress, Record, State};
 pub use result::{AsyncResult, Completed, Get, Graph, Node, ResultError};
 pub use routes::{Route, RouteCall, Routes};
