@@ -22,6 +22,7 @@ use crate::signature::Signature;
 #[derive(Debug)]
 #[must_use = "without its rows in a transaction nothing is sent"]
 pub struct Outbox<Out> {
+    app: App,
     handle: AsyncResult<Out>,
     rows: Vec<OutboxRow>,
 }
@@ -54,11 +55,19 @@ impl<Out> Outbox<Out> {
     pub fn rows(&self) -> &[OutboxRow] {
         &self.rows
     }
+
+    /// Sends it now that its rows are written, in place of waiting for beat; if they aren't, does nothing.
+    ///
+    /// # Errors
+    /// As [`App::promote`].
+    pub async fn promote(&self) -> Result<()> {
+        self.app.promote(self.handle.first()).await
+    }
 }
 
 impl App {
     /// A call as rows for the caller's own transaction, in place of a send. Nothing is written yet. Beat's tick sends the
-    /// task within three minutes of the transaction; [`promote`](App::promote) does so at once.
+    /// task within three minutes of the transaction; [`Outbox::promote`] does so at once.
     ///
     /// ```
     /// # use sedano::{task, tasks, TaskError, memory::Memory, Worker};
@@ -68,7 +77,7 @@ impl App {
     /// let outbox = app.outbox(ship::s("A-17".to_owned()))?;
     /// assert_eq!(outbox.rows().len(), 2);
     /// // With the feature `aws`: `outbox.transact_items()?`, beside your own of one `TransactWriteItems`. And then:
-    /// app.promote(outbox.id()).await?;
+    /// outbox.promote().await?;
     /// # Ok::<(), sedano::Error>(()) }).unwrap();
     /// ```
     ///
@@ -118,6 +127,7 @@ impl App {
         };
         let handle = AsyncResult::after(self.clone(), ready.id, ready.path.into());
         Ok(Outbox {
+            app: self.clone(),
             handle,
             rows: vec![record, self.row(key, entry, None)],
         })
@@ -138,8 +148,8 @@ impl App {
         }
     }
 
-    /// Sends a task of an [outbox](App::outbox) now, or any that is parked and due within 12 minutes; without one, does
-    /// nothing. May be called by whoever likes, as often as he likes: one message takes effect.
+    /// Sends the task of an [outbox](App::outbox) that another process has written, or any that is parked and due within 12 minutes: now. Without
+    /// one, does nothing. May be called by whoever likes, as often as he likes: one message takes effect.
     ///
     /// # Errors
     /// As the store and the queue say; then beat's tick sends it.

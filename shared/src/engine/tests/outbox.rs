@@ -123,7 +123,7 @@ async fn what_is_due_later_waits_and_a_chain_goes_on() {
     let chain = sum(2).countdown(hour) | Signature::<i64, i64>::named("add").arg(4);
     let outbox = world.app().outbox(chain).unwrap();
     world.commit(&outbox).await;
-    world.app().promote(outbox.handle().first()).await.unwrap();
+    outbox.promote().await.unwrap();
     assert!((60..62).contains(&world.minutes_until(outbox.id(), 70).await));
     assert_eq!(outbox.handle().try_get().await.unwrap(), Some(9));
 }

@@ -170,7 +170,7 @@ async fn every_end_gives_the_key_back() {
     ] {
         let world = world();
         let id = world.sent(ends(1, end)).await;
-        assert_eq!(world.holders(), [id.clone()]);
+        assert_eq!(world.holders(), std::slice::from_ref(&id));
         world.step("default").await;
         world.step("default").await;
         world.step("default").await;
@@ -198,7 +198,7 @@ async fn what_is_replaced_keeps_it_until_the_other_is_done() {
     let id = world.sent(ends(1, "replace")).await;
     world.step("default").await;
     assert_eq!(world.status(&id).await, State::Started);
-    assert_eq!(world.holders(), [id.clone()]);
+    assert_eq!(world.holders(), std::slice::from_ref(&id));
     assert_eq!(world.sent(ends(1, "replace")).await, id);
 }
 
@@ -331,7 +331,7 @@ async fn what_the_process_died_with_keeps_its_key() {
     let world = world();
     let id = world.send("sync_up", json!([1, 40, "sleep"])).await;
     world.die("default", Duration::from_secs(1)).await;
-    assert_eq!(world.holders(), [id.clone()]);
+    assert_eq!(world.holders(), std::slice::from_ref(&id));
     assert_eq!(world.sent(sync_up::s(1, 40, "sleep".to_owned())).await, id);
     world.pass(90).await;
     world.step("default").await;
