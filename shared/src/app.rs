@@ -8,15 +8,21 @@ use crate::canvas::Canvas;
 use crate::config::Config;
 use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventKind, Hook};
 use crate::launch::{Launch, Origin, Ready};
 pub(crate) use crate::limits::whole_seconds;
-use crate::ports::{Change, Depth, Field, Key, Op, Outcome, Ports, QueueName, When, Write};
+use crate::message::Message;
+use crate::middleware::Middleware;
+use crate::ports::{
+    Change, Depth, Field, Key, Op, Outcome, Outgoing, Ports, QueueName, When, Write,
+};
 use crate::record::{self, Record, State, field};
 use crate::result::AsyncResult;
 use crate::routes::Routes;
 use crate::signature::Signature;
 use crate::task::{Task, TaskDef, Tasks, nearest};
 use crate::time::Timestamp;
+use crate::unique::{self, Taken, Taking};
 
 /// Queues, tables and settings, cheap to clone: the way in for everything that isn't a worker.
 ///
@@ -41,12 +47,14 @@ pub struct App {
 }
 
 #[derive(Clone)]
-struct Inner {
+pub(crate) struct Inner {
     ports: Ports,
     config: Config,
     tasks: Tasks,
     /// Those of the settings, and then those of the program.
     routes: Routes,
+    pub(crate) middlewares: Vec<Arc<dyn Middleware>>,
+    pub(crate) hooks: Vec<Arc<Hook>>,
     /// A rule of the protocol that the simulation has switched off.
     #[cfg(feature = "sim")]
     without: Option<Rule>,
@@ -59,6 +67,9 @@ impl std::fmt::Debug for App {
             .finish_non_exhaustive()
     }
 }
+
+/// Whose a message is, of many that are sent: its place, its id, the ids of the steps before, and what is told of it.
+type Whose = (usize, String, Vec<String>, Option<Box<Message>>);
 
 /// How long a record that only guards against a late message is kept: SQS keeps a message for at
 /// most 14 days.
@@ -73,6 +84,8 @@ impl App {
                 routes: config.routes.clone(),
                 config,
                 tasks: Tasks::default(),
+                middlewares: Vec::new(),
+                hooks: Vec::new(),
                 #[cfg(feature = "sim")]
                 without: None,
             }),
@@ -116,6 +129,19 @@ impl App {
         Ok(self)
     }
 
+    /// To be added to.
+    pub(crate) fn parts(&mut self) -> &mut Inner {
+        Arc::make_mut(&mut self.inner)
+    }
+
+    pub(crate) fn middlewares(&self) -> &[Arc<dyn Middleware>] {
+        &self.inner.middlewares
+    }
+
+    pub(crate) fn hooks(&self) -> &[Arc<Hook>] {
+        &self.inner.hooks
+    }
+
     pub(crate) fn routing(&self) -> &Routes {
         &self.inner.routes
     }
@@ -126,7 +152,7 @@ impl App {
     /// As sending it would have.
     pub fn queue_of<Out>(&self, call: impl Into<Signature<(), Out>>) -> Result<QueueName> {
         let launch = Launch::of(call.into().into_canvas(), Origin::default());
-        self.launch(launch).map(|ready| ready.queue)
+        self.plan(launch).map(|ready| ready.queue)
     }
 
     /// The queue of a task's calls, as far as its name and its own priority tell: for lists of tasks.
@@ -190,7 +216,8 @@ impl App {
     }
 
     /// Sends a task; the answer is a handle on its result. Once this returns `Ok`, the task will reach
-    /// a final state.
+    /// a final state. Of a [unique](crate::guide::unique) task that is at work already it is a handle on that one, and
+    /// nothing is sent.
     ///
     /// # Errors
     /// `Encode` or `TooLarge` for arguments that can't travel, `Invalid` for options that contradict
@@ -213,9 +240,18 @@ impl App {
             id,
             path,
             queue,
-            outgoing,
+            mut outgoing,
             more,
-        } = self.launch(Launch::of(canvas, origin))?;
+            key,
+            told,
+        } = self.launch(Launch::of(canvas, origin).taking_its_key())?;
+        if let Some(key) = key {
+            match self.take(&key).await? {
+                Taken::Mine => {}
+                Taken::Left => outgoing.body = unique::left(&outgoing.body, self.now())?,
+                Taken::By(first) => return Ok(AsyncResult::new(self.clone(), first)),
+            }
+        }
         // One after the other: the first begins the group, and a sender that dies in between leaves one that
         // is known to be incomplete.
         for outgoing in std::iter::once(outgoing).chain(more) {
@@ -224,6 +260,7 @@ impl App {
                 .next()
                 .unwrap_or_else(|| Err(batches::unanswered()))?;
         }
+        self.tell_sent(told.as_deref());
         Ok(AsyncResult::after(self.clone(), id, path.into()))
     }
 
@@ -233,19 +270,22 @@ impl App {
         &self,
         signatures: impl IntoIterator<Item = Signature<(), Out>>,
     ) -> Vec<Result<AsyncResult<Out>>> {
-        let mut ready = Vec::new();
+        let (mut ready, mut keys) = (Vec::new(), Vec::new());
         let mut results: Vec<Option<Result<AsyncResult<Out>>>> = Vec::new();
         for (place, signature) in signatures.into_iter().enumerate() {
             let launch = Launch::of(signature.into_canvas(), Origin::default());
-            match self.launch(launch) {
+            match self.launch(launch.taking_its_key()) {
                 Ok(Ready {
                     id,
                     path,
                     queue,
                     outgoing,
                     more,
+                    key,
+                    told,
                 }) if more.is_empty() => {
-                    ready.push((queue, outgoing, (place, id, path)));
+                    keys.push(key);
+                    ready.push((queue, outgoing, (place, id, path, told)));
                     results.push(None);
                 }
                 Ok(_) => {
@@ -255,13 +295,57 @@ impl App {
                 Err(error) => results.push(Some(Err(error))),
             }
         }
-        for ((place, id, path), sent) in batches::send(&*self.inner.ports.queue, ready).await {
+        let ready = self.taken_of_many(ready, keys, &mut results).await;
+        for ((place, id, path, told), sent) in batches::send(&*self.inner.ports.queue, ready).await
+        {
+            if sent.is_ok() {
+                self.tell_sent(told.as_deref());
+            }
             if let Some(result) = results.get_mut(place) {
                 *result = Some(sent.map(|_| AsyncResult::after(self.clone(), id, path.into())));
             }
         }
         let answer = |result: Option<_>| result.unwrap_or_else(|| Err(batches::unanswered()));
         results.into_iter().map(answer).collect()
+    }
+
+    pub(crate) fn tell_sent(&self, message: Option<&Message>) {
+        if let Some(message) = message {
+            self.tell(&Event::of(EventKind::Sent, message));
+        }
+    }
+
+    /// Those that are to be sent, once their keys are taken; the others have their results.
+    async fn taken_of_many<Out>(
+        &self,
+        ready: Vec<(QueueName, Outgoing, Whose)>,
+        keys: Vec<Option<Taking>>,
+        results: &mut [Option<Result<AsyncResult<Out>>>],
+    ) -> Vec<(QueueName, Outgoing, Whose)> {
+        let mut to_send = Vec::with_capacity(ready.len());
+        let taken = self.take_many(keys).await;
+        for ((queue, mut outgoing, whose), taken) in ready.into_iter().zip(taken) {
+            let answer = match taken {
+                Ok(Taken::Mine) => {
+                    to_send.push((queue, outgoing, whose));
+                    continue;
+                }
+                Ok(Taken::Left) => match unique::left(&outgoing.body, self.now()) {
+                    Ok(body) => {
+                        outgoing.body = body;
+                        to_send.push((queue, outgoing, whose));
+                        continue;
+                    }
+                    Err(error) => Err(error),
+                },
+                Ok(Taken::By(first)) => Ok(AsyncResult::new(self.clone(), first)),
+                Err(error) => Err(error),
+            };
+            if let Some(result) = results.get_mut(whose.0) {
+                *result = Some(answer);
+            }
+        }
+        to_send
     }
 
     /// A handle on a task that was sent before, typed by the task.

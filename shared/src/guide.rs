@@ -15,6 +15,8 @@ macro_rules! guides {
             #![doc = "[canvas]: crate::guide::canvas"]
             #![doc = "[celery-canvas]: crate::guide::celery_canvas"]
             #![doc = "[routing]: crate::guide::routing"]
+            #![doc = "[unique]: crate::guide::unique"]
+            #![doc = "[middleware]: crate::guide::middleware"]
             #![doc = "[schedules]: crate::guide::schedules"]
             #![doc = "[retries]: crate::guide::retries"]
             #![doc = "[results]: crate::guide::results"]
@@ -39,6 +41,10 @@ guides! {
     calling: "calling.md";
     /// Which queue a call goes to: routes by name, pattern and function.
     routing: "routing.md";
+    /// Unique tasks: one at a time, or one in a period, of those that are the same.
+    unique: "unique.md";
+    /// What goes round each send and each run, and what is told of them.
+    middleware: "middleware.md";
     /// Workflows: chains, groups, chords, callbacks, and their JSON.
     canvas: "canvas.md";
     /// Celery's canvas guide, line by line.

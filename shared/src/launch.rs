@@ -3,6 +3,8 @@
 //! Senders and workers go through here: what a worker launches as the next step of a chain or as a member of a
 //! group is checked and filled in as what a program sends.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::app::App;
@@ -12,12 +14,13 @@ use crate::engine::Rule;
 use crate::error::{Error, ErrorKind, Result};
 use crate::id;
 use crate::limits::{self, MESSAGE_BYTES, whole_seconds};
-use crate::message::{Member, Message};
+use crate::message::{Member, Message, TEXT};
 use crate::options;
 use crate::ports::{MAX_DELAY, Outgoing, QueueName};
 use crate::signature::Call;
 use crate::task::nearest;
 use crate::time::Timestamp;
+use crate::unique::{self, Taking, Unique};
 
 /// What follows what follows …: the guard against endless chains.
 pub(crate) const MAX_HOPS: u32 = 1000;
@@ -33,6 +36,8 @@ pub(crate) struct Launch {
     pub(crate) member: Option<Member>,
     /// Whether it follows a group, whose copies and looks may send it again for two weeks.
     pub(crate) guarded: bool,
+    /// Whether its sender takes the key of a unique task; otherwise the worker does that meets its message.
+    pub(crate) takes_key: bool,
     pub(crate) origin: Origin,
 }
 
@@ -66,6 +71,10 @@ pub(crate) struct Ready {
     pub(crate) outgoing: Outgoing,
     /// The members of a group that one message has no room for, to be sent after it.
     pub(crate) more: Vec<Outgoing>,
+    /// What is to be taken before it is sent.
+    pub(crate) key: Option<Taking>,
+    /// What is told of it, if anybody wants to know.
+    pub(crate) told: Option<Box<Message>>,
 }
 
 impl Launch {
@@ -78,8 +87,15 @@ impl Launch {
             rest: Vec::new(),
             member: None,
             guarded: false,
+            takes_key: false,
             origin,
         }
+    }
+
+    /// The same, by a program that can be told of another task.
+    pub(crate) fn taking_its_key(mut self) -> Self {
+        self.takes_key = true;
+        self
     }
 }
 
@@ -88,8 +104,20 @@ impl App {
     ///
     /// # Errors
     /// `Encode` or `TooLarge` for arguments that can't travel, `Invalid` for options that contradict each
-    /// other and for a chain without end, `Config` for a queue that isn't configured.
+    /// other and for a chain without end, `Config` for a queue that isn't configured; and a middleware's refusal.
     pub(crate) fn launch(&self, launch: Launch) -> Result<Ready> {
+        self.prepare(launch, true)
+    }
+
+    /// The same, of what isn't going to be sent: middlewares hear nothing of it.
+    ///
+    /// # Errors
+    /// As [`launch`](App::launch), but for their refusals.
+    pub(crate) fn plan(&self, launch: Launch) -> Result<Ready> {
+        self.prepare(launch, false)
+    }
+
+    fn prepare(&self, launch: Launch, through_middleware: bool) -> Result<Ready> {
         let Launch {
             mut canvas,
             id,
@@ -97,6 +125,7 @@ impl App {
             rest,
             member,
             guarded,
+            takes_key,
             origin,
         } = launch;
         let ports = self.ports();
@@ -118,6 +147,10 @@ impl App {
             .filter(|queue| !queue.is_fifo())
             .cloned();
         let immutable = canvas.is_immutable();
+        let key = match &canvas {
+            Canvas::Task(call) if takes_key => unique::of_call(call, self.registered()),
+            _ => None,
+        };
         let mut start = canvas.start(now)?;
         let message = &mut start.message;
         if !immutable {
@@ -129,7 +162,13 @@ impl App {
         }
         message.chain.extend(rest);
         message.member = member;
-        message.guarded = guarded;
+        // Whoever finds its key taken may send it once more.
+        message.guarded = guarded || key.is_some();
+        if let Some(key) = &key {
+            message.unique_held = Some(key.text.clone());
+            message.unique_for = key.period;
+        }
+        let due = message.eta;
         message.root_id = message.root_id.take().or(origin.root_id);
         message.parent_id = message.parent_id.take().or(origin.parent_id);
         message.trace = message.trace.take().or(origin.trace);
@@ -146,6 +185,11 @@ impl App {
             .queue
             .or(first_queue)
             .unwrap_or_else(|| QueueName::new(QueueName::DEFAULT));
+        if through_middleware {
+            self.through_middleware(&mut start.message, &queue)?;
+        }
+        let hears = !self.hooks().is_empty();
+        let told = hears.then(|| Box::new(start.message.clone()));
         let mut sent = Vec::new();
         for message in start.message.split(MESSAGE_BYTES)? {
             let mut outgoing = outgoing(&message, &queue, now)?;
@@ -161,7 +205,10 @@ impl App {
         let Some(outgoing) = sent.next() else {
             return Err(Error::new(ErrorKind::Encode, "there is nothing to send"));
         };
+        let key = key.map(|key| Taking::by_sender(key, &id, &queue, &outgoing, due, now));
         Ok(Ready {
+            key: key.transpose()?,
+            told,
             id,
             path,
             queue,
@@ -216,6 +263,19 @@ impl App {
                 "a priority is a number from 0 to 9",
             ));
         }
+        if call
+            .unique_for
+            .is_some_and(|period| period < Duration::from_secs(1))
+        {
+            let what = format!("`{}` can't be unique for less than a second", call.task);
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
+        if let Some(Unique::Key(key)) = &call.unique
+            && !(1..=TEXT).contains(&key.len())
+        {
+            let what = format!("a unique key of `{}` has 1 to {TEXT} bytes", call.task);
+            return Err(Error::new(ErrorKind::Invalid, what));
+        }
         match &call.queue {
             Some(queue) => known_queue(self.config(), queue),
             None => Ok(()),
@@ -236,7 +296,7 @@ pub(crate) fn outgoing(message: &Message, queue: &QueueName, now: Timestamp) -> 
         outgoing.delay = if delay <= MAX_DELAY {
             delay
         } else {
-            std::time::Duration::ZERO
+            Duration::ZERO
         };
     }
     Ok(outgoing)

@@ -64,6 +64,7 @@ pub mod dead_letters;
 mod engine;
 mod entropy;
 mod error;
+mod event;
 mod failure;
 mod finite;
 mod group;
@@ -78,8 +79,10 @@ mod launch;
 mod limits;
 pub mod memory;
 mod message;
+mod middleware;
 mod number;
 mod options;
+mod outbox;
 mod parked;
 mod plan;
 pub mod ports;
@@ -96,6 +99,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod time;
+mod unique;
 mod watch;
 mod worker;
 
@@ -110,12 +114,15 @@ pub use config::{Config, StoreWrites};
 pub use context::Context;
 pub use entropy::{OsEntropy, SeededEntropy};
 pub use error::{Error, ErrorKind, Result};
+pub use event::{Event, EventKind};
 pub use failure::{
     BoxError, Class, Classified, Failure, Panicked, ResultExt, Revoked, SoftTimeLimit, TaskError,
     TimeLimit,
 };
 pub use message::{Message, VERSION};
+pub use middleware::{Middleware, Next, Sending, Worked};
 pub use options::{Backoff, Options};
+pub use outbox::{Outbox, OutboxRow};
 pub use record::{Attempt, CustomState, Progress, Record, State};
 pub use result::{AsyncResult, Completed, Get, Graph, Node, ResultError};
 pub use revocations::{InForce, Revocation, RevokeOutcome};

@@ -51,6 +51,12 @@ pub struct Options {
     pub idempotent: bool,
     /// See [`Options::result_expires`].
     pub result_expires: Option<Duration>,
+    /// See [`Options::unique`].
+    pub unique: bool,
+    /// See [`Options::unique_for`].
+    pub unique_for: Option<Duration>,
+    /// See [`Options::unique_by`]. Of none, all.
+    pub unique_by: &'static [&'static str],
 }
 
 impl Default for Options {
@@ -76,6 +82,9 @@ impl Options {
             ignore_result: false,
             idempotent: false,
             result_expires: None,
+            unique: false,
+            unique_for: None,
+            unique_by: &[],
         }
     }
 
@@ -178,6 +187,37 @@ impl Options {
     #[must_use]
     pub const fn result_expires(mut self, after: Duration) -> Self {
         self.result_expires = Some(after);
+        self
+    }
+
+    /// Of calls with the same arguments one is at work at a time: while it isn't done, sending another answers with a
+    /// handle on the first. See the [guide](crate::guide::unique).
+    #[must_use]
+    pub const fn unique(mut self, unique: bool) -> Self {
+        self.unique = unique;
+        self
+    }
+
+    /// The same for so long from the send, in place of until it is done: whatever has become of the first by then.
+    ///
+    /// # Panics
+    /// For less than a second, which in an attribute is a compile error.
+    #[must_use]
+    pub const fn unique_for(mut self, period: Duration) -> Self {
+        assert!(
+            period.as_secs() > 0,
+            "a task is unique for a second at least; without a period, until it is done"
+        );
+        self.unique = true;
+        self.unique_for = Some(period);
+        self
+    }
+
+    /// Unique by these of its parameters, in place of all: `unique_by = "user_id"`, or a list of names.
+    #[must_use]
+    pub const fn unique_by(mut self, parameters: &'static [&'static str]) -> Self {
+        self.unique = true;
+        self.unique_by = parameters;
         self
     }
 

@@ -235,7 +235,7 @@ impl Task for Promote {
         let app = ctx.app();
         let mut pause = Duration::from_millis(100);
         for _ in 0..TRIES {
-            let Err(error) = app.promote(&self.ids).await else {
+            let Err(error) = app.promote_all(&self.ids).await else {
                 return Ok(());
             };
             tracing::warn!(%error, "parked tasks couldn't be sent; trying again");
@@ -352,7 +352,7 @@ impl App {
 
     /// Sends the messages of those of these tasks that are parked and due before SQS's longest delay is over.
     /// Whoever is due later was moved, and is entered elsewhere.
-    async fn promote(&self, ids: &[String]) -> Result<()> {
+    pub(crate) async fn promote_all(&self, ids: &[String]) -> Result<()> {
         let (store, queue) = (&self.ports().store, &self.ports().queue);
         let keys: Vec<Key> = ids.iter().cloned().map(Key::Result).collect();
         let items = store.get_many(&keys).await?;

@@ -15,6 +15,7 @@ use crate::ports::QueueName;
 use crate::result::AsyncResult;
 use crate::task::Task;
 use crate::time::Timestamp;
+use crate::unique::Unique;
 use crate::{finite, json};
 
 /// A task with its arguments and sending options; `In` is what it still needs (`()`: nothing), `Out`
@@ -64,6 +65,8 @@ pub(crate) struct Call {
     pub(crate) time_limit: Option<Duration>,
     pub(crate) soft_time_limit: Option<Duration>,
     pub(crate) ignore_result: Option<bool>,
+    pub(crate) unique: Option<Unique>,
+    pub(crate) unique_for: Option<Duration>,
     pub(crate) headers: Map<String, Value>,
     pub(crate) message_group: Option<String>,
     pub(crate) root_id: Option<String>,
@@ -102,6 +105,8 @@ impl Call {
             time_limit: None,
             soft_time_limit: None,
             ignore_result: None,
+            unique: None,
+            unique_for: None,
             headers: Map::new(),
             message_group: None,
             root_id: None,
@@ -321,6 +326,26 @@ impl<In, Out> Signature<In, Out> {
     /// kept in any case.
     pub fn ignore_result(self, ignore: bool) -> Self {
         self.each(|call| call.ignore_result = Some(ignore))
+    }
+
+    /// Whether it is [unique](crate::Options::unique) by its arguments, instead of the task's own choice.
+    pub fn unique(self, unique: bool) -> Self {
+        let says = match unique {
+            true => Unique::Arguments,
+            false => Unique::No,
+        };
+        self.each(|call| call.unique = Some(says.clone()))
+    }
+
+    /// Unique by this text (1 to 512 bytes) in place of its arguments; another task with the same text is another.
+    pub fn unique_key(self, key: impl Into<String>) -> Self {
+        let key = Unique::Key(key.into());
+        self.each(|call| call.unique = Some(key.clone()))
+    }
+
+    /// Unique for so long from the send, a second at least, in place of until it is done.
+    pub fn unique_for(self, period: Duration) -> Self {
+        self.each(|call| call.unique_for = Some(period))
     }
 
     /// A header for the task to read; in a composition, for each of its tasks.

@@ -146,6 +146,7 @@ pub struct TaskDef {
     pub options: Options,
     pub(crate) state: &'static [StateType],
     check: fn(Args, Kwargs) -> Result<()>,
+    named: fn(Args, Kwargs) -> Result<Kwargs>,
     run: for<'a> fn(&'a Context, Args, Kwargs) -> BoxFuture<'a, Result<String, TaskError>>,
 }
 
@@ -159,6 +160,7 @@ impl TaskDef {
             options: T::OPTIONS,
             state: T::STATE,
             check: |args, kwargs| bind_to::<T>(args, kwargs).map(drop),
+            named: named::<T>,
             run: |ctx, args, kwargs| Box::pin(run::<T>(ctx, args, kwargs)),
         }
     }
@@ -169,6 +171,15 @@ impl TaskDef {
     /// `Bind`, in Python's words and naming the parameter.
     pub fn check(&self, args: Args, kwargs: Kwargs) -> Result<()> {
         (self.check)(args, kwargs)
+    }
+
+    /// The arguments by the names of their parameters, as the task's own type writes them, defaults included: however
+    /// they were given, the same are the same.
+    ///
+    /// # Errors
+    /// As [`check`](TaskDef::check).
+    pub(crate) fn named(&self, args: Args, kwargs: Kwargs) -> Result<Kwargs> {
+        (self.named)(args, kwargs)
     }
 
     /// Runs the task; the output is JSON.
@@ -201,6 +212,15 @@ fn bind_to<T: Task>(args: Args, kwargs: Kwargs) -> Result<T> {
         true => serde_json::from_value(serde_json::Value::Null).map_err(|_| error),
         false => Err(error),
     })
+}
+
+fn named<T: Task>(args: Args, kwargs: Kwargs) -> Result<Kwargs> {
+    match serde_json::to_value(bind_to::<T>(args, kwargs)?) {
+        Ok(serde_json::Value::Object(named)) => Ok(named),
+        // A unit struct.
+        Ok(_) => Ok(Kwargs::new()),
+        Err(error) => Err(Error::new(ErrorKind::Encode, error.to_string())),
+    }
 }
 
 async fn run<T: Task>(ctx: &Context, args: Args, kwargs: Kwargs) -> Result<String, TaskError> {

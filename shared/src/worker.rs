@@ -12,6 +12,7 @@ use crate::app::App;
 use crate::context::StateMap;
 use crate::engine;
 use crate::error::{Error, ErrorKind, Result};
+use crate::middleware::Middleware;
 use crate::options::soft_beyond_hard;
 use crate::ports::{BATCH_ENTRIES, Delivery, QueueName, Receipt};
 use crate::revocations::Revocations;
@@ -81,6 +82,13 @@ impl Worker {
         self
     }
 
+    /// Has this go round each run, and round what tasks of this worker send: [`App::middleware`], of its application.
+    #[must_use]
+    pub fn middleware(mut self, middleware: impl Middleware) -> Self {
+        self.app = self.app.middleware(middleware);
+        self
+    }
+
     /// A value for the tasks that ask for its type with `#[state]`. One of each type; the last counts.
     #[must_use]
     pub fn state<S: Send + Sync + 'static>(mut self, value: S) -> Self {
@@ -139,6 +147,9 @@ impl Worker {
                 return wrong(format!(
                     "goes to queue `{queue}`, which SEDANO_QUEUES doesn't have"
                 ));
+            }
+            if let Some(what) = crate::unique::unknown_parameter(task) {
+                return wrong(what);
             }
             let (soft, hard) = (task.options.soft_time_limit, task.options.time_limit);
             if let Some(what) = soft_beyond_hard(soft, hard) {

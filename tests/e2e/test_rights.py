@@ -45,6 +45,7 @@ UNUSED = {
         ("sqs:GetQueueAttributes", "QuarantineQueue"): "the event source mapping's",
         ("sqs:ChangeMessageVisibility", "QuarantineQueue"): "a lease held by a live worker is met there too",
         ("dynamodb:DeleteItem", "StateTable"): "a group is looked at after a quarter of an hour",
+        ("dynamodb:PartiQLUpdate", "StateTable"): "several unique tasks of a batch end at one moment",
     },
     "producer": {},
     "reaper": {
@@ -58,6 +59,7 @@ UNUSED = {
         ("dynamodb:BatchGetItem", "ResultsTable"): "the last member of a group is given up",
         ("dynamodb:BatchGetItem", "StateTable"): "the last member of a group is given up",
         ("dynamodb:UpdateItem", "StateTable"): "a member of a group is given up",
+        ("dynamodb:PartiQLUpdate", "StateTable"): "several unique tasks are given up at one moment",
         ("dynamodb:PutItem", "StateTable"): "the message of a task that was replaced is given up",
     },
 }

@@ -93,6 +93,7 @@ use proc_macro::TokenStream;
 /// - `name = "…"`: the name on the wire, instead of the function's. It is what senders write, so a
 ///   function can be renamed or moved without them.
 /// - `alias = "…"` or `alias = ["…", "…"]`: earlier names, still answered to.
+/// - `unique_by = "…"` or `unique_by = ["…", "…"]`: the parameters by which its calls are unique, in place of all.
 /// - any setter of `sedano::Options`: `key = value` calls it with the value, `key` alone with `true`,
 ///   and `max_retries = None` retries without end, as in Celery.
 ///

@@ -1,6 +1,6 @@
 //! What stands in the brackets of `#[task(…)]`.
 //!
-//! Only `name` and `alias` are known here. Every other key is passed on as a call of the setter of
+//! Only `name`, `alias` and `unique_by`, which names parameters, are known here. Every other key is passed on as a call of the setter of
 //! that name, so that a new option is written once, in `sedano::Options`, and an unknown one is
 //! rustc's own error on the user's token.
 
@@ -18,6 +18,8 @@ use syn::{Error, Expr, Ident, Lit, LitStr, Result, Token};
 pub(crate) struct Options {
     pub(crate) name: Option<LitStr>,
     pub(crate) aliases: Vec<LitStr>,
+    /// The parameters that it is unique by.
+    unique_by: Vec<LitStr>,
     settings: Vec<Setting>,
 }
 
@@ -47,6 +49,7 @@ impl Parse for Options {
             match key.to_string().as_str() {
                 "name" => options.name = Some(text(&key, value.as_ref())?),
                 "alias" => options.aliases = texts(&key, value)?,
+                "unique_by" => options.unique_by = texts(&key, value)?,
                 _ => options.settings.push(Setting { key, value }),
             }
             match input.peek(Token![,]) {
@@ -77,6 +80,23 @@ impl Options {
     }
 }
 
+impl Options {
+    /// What the task is unique by are parameters of it.
+    pub(crate) fn check_unique_by(&self, parameters: &[String]) -> Result<()> {
+        let known = |name: &&LitStr| parameters.contains(&name.value());
+        let Some(unknown) = self.unique_by.iter().find(|name| !known(name)) else {
+            return Ok(());
+        };
+        let name = unknown.value();
+        let there = match parameters {
+            [] => "it takes none from its messages".to_owned(),
+            _ => format!("there are `{}`", parameters.join("`, `")),
+        };
+        let message = format!("the task has no parameter `{name}` to be unique by; {there}");
+        Err(Error::new(unknown.span(), message))
+    }
+}
+
 impl ToTokens for Options {
     /// The value of `Task::OPTIONS`.
     fn to_tokens(&self, tokens: &mut TokenStream) {
@@ -91,13 +111,15 @@ impl ToTokens for Options {
                 }
                 Some(value) => quote!(.#key(#value)),
             });
-        tokens.extend(if self.settings.is_empty() {
+        let by = &self.unique_by;
+        let unique_by = (!by.is_empty()).then(|| quote!(.unique_by(&[#(#by),*])));
+        tokens.extend(if self.settings.is_empty() && by.is_empty() {
             quote!(::sedano::Options::new())
         } else {
             quote!({
                 #[allow(unused_imports, reason = "most options are plain values")]
                 use ::sedano::scope::*;
-                ::sedano::Options::new() #(#setters)*
+                ::sedano::Options::new() #(#setters)* #unique_by
             })
         });
     }
@@ -182,6 +204,30 @@ mod tests {
         assert_eq!(aliases("alias = \"a\""), ["a"]);
         assert_eq!(aliases("alias = [\"a\", \"b\"]"), ["a", "b"]);
         assert_eq!(aliases("alias = &[\"a\"]"), ["a"]);
+    }
+
+    #[test]
+    fn what_it_is_unique_by_are_parameters() {
+        assert_eq!(
+            setters("unique_for = mins(5), unique_by = \"x\""),
+            ".unique_for(mins(5)).unique_by(&[\"x\"])"
+        );
+        let options = parse("unique_by = [\"x\", \"z\"]").unwrap();
+        let check = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            options
+                .check_unique_by(&names)
+                .map_err(|error| error.to_string())
+        };
+        assert_eq!(check(&["x", "y", "z"]), Ok(()));
+        assert_eq!(
+            check(&["x", "y"]).unwrap_err(),
+            "the task has no parameter `z` to be unique by; there are `x`, `y`"
+        );
+        assert_eq!(
+            check(&[]).unwrap_err(),
+            "the task has no parameter `x` to be unique by; it takes none from its messages"
+        );
     }
 
     #[test]

@@ -147,6 +147,8 @@ impl<'a> Task<'a> {
             params,
         };
         task.options.check_names(&task.name())?;
+        let names: Vec<String> = task.wires().map(Wire::name).collect();
+        task.options.check_unique_by(&names)?;
         Ok(task)
     }
 

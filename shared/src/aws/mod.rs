@@ -11,6 +11,7 @@ mod dynamodb;
 mod errors;
 #[cfg(feature = "eventbridge")]
 mod eventbridge;
+mod outbox;
 mod sqs;
 mod trust;
 

@@ -325,7 +325,7 @@ impl Entry {
             return Err(unsent(error));
         }
         let ready = app
-            .launch(Launch::of(canvas, Origin::default()))
+            .plan(Launch::of(canvas, Origin::default()))
             .map_err(unsent)?;
         if !ready.more.is_empty() {
             return Err(self.wrong(

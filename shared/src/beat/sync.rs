@@ -181,7 +181,7 @@ impl Native {
     ) -> Result<Self> {
         let mut canvas = call.into().forget_output().into_canvas();
         let queue = app
-            .launch(Launch::of(canvas.clone(), Origin::default()))?
+            .plan(Launch::of(canvas.clone(), Origin::default()))?
             .queue;
         app.settle(&mut canvas)?;
         // The due time is when the rule fires.

@@ -416,6 +416,8 @@ impl Call {
         message.time_limit = self.time_limit;
         message.soft_time_limit = self.soft_time_limit;
         message.ignore_result = self.ignore_result;
+        message.unique = self.unique;
+        message.unique_for = self.unique_for;
         message.headers = self.headers;
         message.root_id = self.root_id;
         message.parent_id = self.parent_id;

@@ -17,6 +17,7 @@ use crate::message::Fields;
 use crate::ports::QueueName;
 use crate::signature::{Call, Expires};
 use crate::time::Timestamp;
+use crate::unique::Unique;
 
 use super::{Canvas, Fails, Group};
 
@@ -28,7 +29,7 @@ const HEADER_LINK: &str = "header_link";
 const HEADER_LINK_ERROR: &str = "header_link_error";
 
 /// Fields that say of a message what it is in the midst of.
-const WRITTEN: [&str; 13] = [
+const WRITTEN: [&str; 14] = [
     "attempt",
     "check",
     "generation",
@@ -42,6 +43,7 @@ const WRITTEN: [&str; 13] = [
     "results_of",
     "retries",
     "sent_at",
+    "unique_held",
 ];
 
 /// Reads a composition. `of` says in errors whose it is: "step 2 of the chain".
@@ -192,6 +194,8 @@ fn read_call(mut fields: Fields, of: &str) -> Result<Canvas> {
     call.time_limit = fields.seconds("time_limit")?;
     call.soft_time_limit = fields.seconds("soft_time_limit")?;
     call.ignore_result = fields.flag("ignore_result")?;
+    call.unique = fields.unique("unique")?;
+    call.unique_for = fields.seconds("unique_for")?;
     call.headers = fields.object("headers")?;
     call.message_group = fields.text("message_group")?;
     call.link = callbacks(&mut fields, "link", of)?;
@@ -307,6 +311,8 @@ fn write_call(mut call: Call) -> Result<Value> {
     put("time_limit", seconds(call.time_limit));
     put("soft_time_limit", seconds(call.soft_time_limit));
     put("ignore_result", call.ignore_result.map(Value::from));
+    put("unique", call.unique.as_ref().map(Unique::to_json));
+    put("unique_for", seconds(call.unique_for));
     put(
         "headers",
         (!call.headers.is_empty()).then(|| call.headers.into()),

@@ -119,6 +119,8 @@ impl DeadLetters {
         message.sent_at = None;
         message.retries = 0;
         message.queue = None;
+        // Given back with its end: the worker takes it anew.
+        message.unique_held = None;
         // Too large shows before the record says that it will run.
         message.encode()?;
         let plan = self.begin_anew(&mut message, &queue, edit).await?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::app::whole_seconds;
 use crate::error::Result;
+use crate::event::{Event, EventKind};
 use crate::failure::Failure;
 use crate::ports::MAX_DELAY;
 use crate::record::State;
@@ -75,6 +76,9 @@ impl Batch<'_> {
             self.hide(job.delivery, Duration::ZERO).await?;
             return Ok(Admission::Over(Disposition::Returned));
         }
+        if let Some(disposition) = self.takes_key(job, def).await? {
+            return Ok(Admission::Over(disposition));
+        }
         Ok(Admission::Now(def))
     }
 
@@ -143,6 +147,8 @@ impl Batch<'_> {
             Standing::Mine => {
                 reached(Branch::Expired);
                 tracing::info!(task_id = job.message.id, task = job.message.task, "expired");
+                let event = Event::of(EventKind::Expired, &job.message).because(&failure);
+                self.worker.app().tell(&event);
                 self.after(&job.message, Ending::Revoked(failure)).await?;
                 Ok(Disposition::Done)
             }

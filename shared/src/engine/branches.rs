@@ -114,6 +114,16 @@ pub enum Branch {
     RedrivenAbandoned,
     /// A dead letter out of date, removed.
     LetterOutOfDate,
+    /// A unique task left out, for another has its key.
+    LeftOutForFirst,
+    /// A key that recognised its own task.
+    OwnKey,
+    /// A key taken over from a task that has ended.
+    KeyTakenOver,
+    /// A message sent for the task that holds a key.
+    SentForHolder,
+    /// A key that was given back before, or is another's by now.
+    KeyFreedBefore,
 }
 
 #[cfg(feature = "sim")]
@@ -168,6 +178,11 @@ impl Branch {
         Branch::RedrivenAgain,
         Branch::RedrivenAbandoned,
         Branch::LetterOutOfDate,
+        Branch::LeftOutForFirst,
+        Branch::OwnKey,
+        Branch::KeyTakenOver,
+        Branch::SentForHolder,
+        Branch::KeyFreedBefore,
     ];
 }
 

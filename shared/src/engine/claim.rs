@@ -103,6 +103,7 @@ impl Batch<'_> {
             && !(quarantined || counted || job.message.recorded)
             // Whoever comes next looks at its record.
             && job.message.no_overlap.is_none()
+            && job.message.key_until_done().is_none()
             // A change of its entry may have revoked it.
             && !job.message.headers.contains_key(DUE)
             // It may have been moved.

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::app::whole_seconds;
 use crate::error::{Error, Result};
+use crate::event::{Event, EventKind};
 use crate::failure::shortened;
 use crate::group::added_id;
 use crate::message::Message;
@@ -33,6 +34,7 @@ impl Batch<'_> {
             && known.ignores_result()
             && matches!(verdict, Verdict::Success { .. } | Verdict::Ignored);
         if unwritten {
+            self.tell_of(&job.message, &verdict);
             return Ok(Disposition::Done);
         }
         let verdict = self.sendable(job, verdict);
@@ -305,8 +307,27 @@ impl Batch<'_> {
         }
     }
 
+    /// Tells what is recorded by now.
+    fn tell_of(&self, message: &Message, verdict: &Verdict) {
+        let event = |kind| Event::of(kind, message);
+        let event = match verdict {
+            Verdict::Success { result, .. } => Event {
+                result: result.as_deref(),
+                ..event(EventKind::Succeeded)
+            },
+            Verdict::Ignored => event(EventKind::Ignored),
+            // It goes on.
+            Verdict::Replaced(_) => return,
+            Verdict::Failure { failure, .. } => Event::failed(message, failure),
+            Verdict::Revoked(failure) => event(EventKind::Revoked).because(failure),
+            Verdict::Retry { failure, .. } => event(EventKind::Retried).because(failure),
+        };
+        self.worker.app().tell(&event);
+    }
+
     async fn follow(&self, job: &Job<'_>, verdict: Verdict, runs: u32) -> Result<Disposition> {
         let message = &job.message;
+        self.tell_of(message, &verdict);
         let (task_id, task) = (&message.id, &message.task);
         match verdict {
             Verdict::Success { result, added } => {

@@ -98,7 +98,8 @@ impl Output {
 impl Message {
     /// Whether its end is of no consequence.
     pub(crate) fn is_plain(&self) -> bool {
-        !self.goes_on() && self.link_error.is_empty() && self.fan_out.is_none()
+        let frees = self.key_until_done().is_some();
+        !(self.goes_on() || frees) && self.link_error.is_empty() && self.fan_out.is_none()
     }
 
     /// The ids of the messages that follow from its success.
@@ -133,7 +134,7 @@ impl Message {
 impl Batch<'_> {
     /// Does what follows from the end of a message's task.
     pub(super) async fn after(&self, message: &Message, ending: Ending) -> Result<()> {
-        if message.is_plain() {
+        if message.is_plain() && self.key_to_free(message).is_none() {
             return Ok(());
         }
         let up = self.consequences(message, ending).await?;
@@ -142,6 +143,8 @@ impl Batch<'_> {
 
     /// The same, but for its group's count.
     pub(super) async fn consequences(&self, message: &Message, ending: Ending) -> Result<Up> {
+        // Before what follows, which may want the same key.
+        self.free_key(message).await?;
         match ending {
             Ending::Success(output) => {
                 let input = output.into_input()?;
@@ -201,6 +204,7 @@ impl Batch<'_> {
             rest: rest.to_vec(),
             member: message.member.clone(),
             guarded: message.fan_out.is_some(),
+            takes_key: false,
             origin: Origin::after(message),
         })
         .await
@@ -224,7 +228,10 @@ impl Batch<'_> {
                 let messages = std::iter::once(ready.outgoing).chain(ready.more);
                 let sent = messages.map(|outgoing| self.outbox.send(&ready.queue, outgoing));
                 match all(sent).await {
-                    Ok(_) => return Ok(None),
+                    Ok(_) => {
+                        self.worker.app().tell_sent(ready.told.as_deref());
+                        return Ok(None);
+                    }
                     Err(error) if error.is_retryable() => return Err(error),
                     Err(error) => error,
                 }
@@ -320,7 +327,7 @@ impl Batch<'_> {
     async fn end_ignored(&self, message: &Message) -> Result<Up> {
         let failure = Failure {
             kind: "Ignored".to_owned(),
-            message: format!("the step before, task {}, asked to be ignored", message.id),
+            message: format!("the step before, task {}, was ignored", message.id),
             causes: Vec::new(),
             retries: 0,
             at: self.now(),

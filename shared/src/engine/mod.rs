@@ -3,8 +3,8 @@
 //! The order of work for one message, top to bottom as [`Batch::work`] does it:
 //!
 //! 1. decode; what can't be is a dead letter
-//! 2. admit: known, not expired, due, none at work that it mustn't overlap ([`overlap`]), and enough time left
-//!    ([`admit`])
+//! 2. admit: known, not expired, due, none at work that it mustn't overlap ([`overlap`]), enough time left, and the
+//!    key of a unique task taken ([`admit`], [`unique`])
 //! 3. claim: one conditional write makes this run the only one ([`claim`])
 //! 4. run, under its limits ([`run`]); what it reports of itself is written meanwhile ([`reporter`])
 //! 5. decide: what the outcome means ([`decide`])
@@ -45,6 +45,7 @@ mod stand;
 mod standing;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -55,6 +56,7 @@ use futures_util::future::{join, join_all};
 
 use crate::batches;
 use crate::error::{Error, ErrorKind, Result};
+use crate::event::{Event, EventKind};
 use crate::failure::TaskError;
 use crate::message::{Member, Message};
 use crate::options::Options;
@@ -339,7 +341,11 @@ impl<'a> Batch<'a> {
         job.message.sent_at.get_or_insert(delivery.sent_at);
         let attempted = match job.message.fan_out.clone() {
             Some(fan_out) => self.fan_out(&job, &fan_out).await,
-            None => self.attempt(&mut job, seat).await,
+            None => {
+                let event = Event::of(EventKind::Received, &job.message);
+                self.worker.app().tell(&event);
+                self.attempt(&mut job, seat).await
+            }
         };
         // A group is no claim.
         if attempted.as_ref().is_err_and(Error::is_retryable) && job.message.fan_out.is_none() {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::app::GUARD_FOR;
 use crate::error::Result;
+use crate::event::{Event, EventKind};
 use crate::ports::{Item, Key, Op, Outcome, When, Write};
 use crate::record::{State, field, instant, is_expired, status};
 use crate::time::Timestamp;
@@ -82,6 +83,8 @@ impl Batch<'_> {
                     runner,
                     "left out, lest it overlap"
                 );
+                let event = Event::of(EventKind::Revoked, &job.message).because(&failure);
+                self.worker.app().tell(&event);
                 self.after(&job.message, Ending::Revoked(failure)).await?;
                 Ok(Disposition::Done)
             }

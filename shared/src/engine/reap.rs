@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use crate::error::Result;
+use crate::event::Event;
 use crate::id;
 use crate::parked::Promote;
 use crate::ports::{Item, Key};
@@ -44,6 +45,8 @@ impl Batch<'_> {
         match recorded {
             Standing::Mine => {
                 reached(Branch::Reaped);
+                let event = Event::failed(&job.message, &failure);
+                self.worker.app().tell(&event);
                 self.after(&job.message, Ending::Failure(failure.clone()))
                     .await?;
                 let runs = known.as_ref().map_or(0, runs);

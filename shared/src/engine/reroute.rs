@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::app::whole_seconds;
 use crate::dead_letters::attribute;
 use crate::error::{Error, Result};
+use crate::event::Event;
 use crate::failure::Failure;
 use crate::ports::{
     Attribute, BATCH_BYTES, Change, Delivery, Item, Key, MAX_HIDE, Op, Outgoing, QueueName, When,
@@ -96,6 +97,8 @@ impl Batch<'_> {
         let failure = self.failure(job, kind, error);
         match self.record_unstarted(job, State::Failure, &failure).await? {
             Standing::Mine => {
+                let event = Event::failed(&job.message, &failure);
+                self.worker.app().tell(&event);
                 self.after(&job.message, Ending::Failure(failure.clone()))
                     .await?;
                 let runs = self.runs_so_far(job).await?;

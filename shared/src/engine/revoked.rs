@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::canvas;
 use crate::error::{Error, Result};
+use crate::event::{Event, EventKind};
 use crate::failure::{Failure, REVOKED};
 use crate::group::member_id;
 use crate::message::{FanOut, Member, Message};
@@ -102,6 +103,8 @@ impl Batch<'_> {
                 reached(Branch::RevokedUnclaimed);
                 let (task_id, task) = (&job.message.id, &job.message.task);
                 tracing::info!(task_id, task, %by, "revoked");
+                let event = Event::of(EventKind::Revoked, &job.message).because(&failure);
+                self.worker.app().tell(&event);
                 self.after(&job.message, Ending::Revoked(failure)).await?;
                 Ok(Disposition::Done)
             }

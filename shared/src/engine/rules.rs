@@ -85,6 +85,14 @@ pub enum Rule {
     AwaitMoves,
     /// A run of an entry without overlaps is left out while the one before is at it; without it, it runs.
     KeepApart,
+    /// A unique task runs only under its key; without it, every key is granted.
+    HoldKeys,
+    /// Who is refused a key whose task nobody has seen sends that task's message; without it, doesn't.
+    SendForHolder,
+    /// The end of a unique task gives its key back; without it, the key stays until somebody takes it over.
+    FreeKeys,
+    /// A key is given back only by the task that has it; without it, by any that comes to an end.
+    FenceKeys,
 }
 
 #[cfg(feature = "sim")]
@@ -126,6 +134,10 @@ impl Rule {
         Rule::EnterParked,
         Rule::AwaitMoves,
         Rule::KeepApart,
+        Rule::HoldKeys,
+        Rule::SendForHolder,
+        Rule::FreeKeys,
+        Rule::FenceKeys,
     ];
 }
 

@@ -7,10 +7,13 @@ use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
+use futures_util::future::Either;
 use serde_json::Value;
 
 use crate::context::Context;
+use crate::event::{Event, EventKind};
 use crate::failure::{Panicked, TaskError, TimeLimit};
+use crate::middleware;
 
 use super::claim::Claimed;
 use super::{Batch, Branch, Known, Rule, reached};
@@ -52,9 +55,14 @@ impl Batch<'_> {
         .with_asked(claimed.asked.clone())
         .with_derived_children(self.worker.keeps(Rule::DeriveChildIds));
         let args = input.into_iter().chain(message.args.iter().cloned());
-        let body = known
-            .def
-            .run(&context, args.collect(), message.kwargs.clone());
+        let (args, kwargs) = (args.collect(), message.kwargs.clone());
+        let middlewares = self.worker.app().middlewares();
+        let body = match middlewares {
+            [] => Either::Left(known.def.run(&context, args, kwargs)),
+            all => Either::Right(middleware::run(all, known.def, &context, args, kwargs)),
+        };
+        let event = Event::of(EventKind::Started, message);
+        self.worker.app().tell(&event);
         let body = async {
             match self.worker.keeps(Rule::ContainPanics) {
                 true => caught(body).await,

@@ -18,7 +18,7 @@ use crate::signature::{Call, Expires, Signature};
 use crate::task::{QUOTED, TaskDef, nearest};
 
 /// The sending options, by the names of the envelope's fields.
-pub(crate) const OPTIONS: [&str; 11] = [
+pub(crate) const OPTIONS: [&str; 13] = [
     "countdown",
     "eta",
     "expires",
@@ -30,6 +30,8 @@ pub(crate) const OPTIONS: [&str; 11] = [
     "queue",
     "soft_time_limit",
     "time_limit",
+    "unique",
+    "unique_for",
 ];
 
 /// The task that answers to this name.
@@ -139,6 +141,8 @@ pub(crate) fn read(
     call.time_limit = message.time_limit;
     call.soft_time_limit = message.soft_time_limit;
     call.ignore_result = message.ignore_result;
+    call.unique = message.unique;
+    call.unique_for = message.unique_for;
     call.headers = message.headers;
     call.message_group = group;
     call.root_id = message.root_id;

@@ -26,15 +26,17 @@ pub(super) async fn send(
     call::find(&app, &name)?;
     plain(&headers)?;
     let body = whole(body)?;
-    let (id, signature) = call::read(&app, fields(name, &body)?)?;
-    app.send(signature).await?;
+    let (_, signature) = call::read(&app, fields(name, &body)?)?;
+    let sent = app.send(signature).await?;
+    // Of a unique task it may be another's.
+    let id = sent.id();
 
     let mut response = super::json(
         StatusCode::ACCEPTED,
         &json!({"id": id, "status": "PENDING"}),
     )?;
     let Extension(prefix) = prefix.unwrap_or_default();
-    if let Ok(location) = HeaderValue::try_from(format!("{prefix}/tasks/{}", segment(&id))) {
+    if let Ok(location) = HeaderValue::try_from(format!("{prefix}/tasks/{}", segment(id))) {
         response.headers_mut().insert(header::LOCATION, location);
     }
     Ok(response)

@@ -87,9 +87,8 @@ fn foreign(event: &Value, takes: &str) -> Error {
 }
 
 async fn send_one(app: &App, fields: &mut Map<String, Value>) -> Result<Value> {
-    let (id, signature) = read(app, std::mem::take(fields))?;
-    app.send(signature).await?;
-    Ok(sent(&id))
+    let (_, signature) = read(app, std::mem::take(fields))?;
+    Ok(sent(app.send(signature).await?.id()))
 }
 
 async fn send_many(app: &App, calls: Vec<Value>) -> Vec<Value> {
@@ -105,17 +104,21 @@ async fn send_many(app: &App, calls: Vec<Value>) -> Vec<Value> {
             )),
         };
         match call {
-            Ok((id, signature)) => {
+            Ok((_, signature)) => {
                 places.push(answers.len());
                 signatures.push(signature);
-                answers.push(sent(&id));
+                answers.push(Value::Null);
             }
             Err(problem) => answers.push(failed(&problem)),
         }
     }
     for (place, result) in places.into_iter().zip(app.send_many(signatures).await) {
-        if let (Err(error), Some(answer)) = (result, answers.get_mut(place)) {
-            *answer = failed(&error.into());
+        if let Some(answer) = answers.get_mut(place) {
+            *answer = match result {
+                // Of a unique task it may be another's id.
+                Ok(result) => sent(result.id()),
+                Err(error) => failed(&error.into()),
+            };
         }
     }
     answers

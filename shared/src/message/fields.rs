@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signature::Expires;
 use crate::time::Timestamp;
+use crate::unique::Unique;
 
 use super::{MOST, TEXT};
 
@@ -81,6 +82,19 @@ impl Fields {
             None => Ok(None),
             Some(Value::Bool(flag)) => Ok(Some(flag)),
             Some(_) => Err(self.wrong(name, "true or false")),
+        }
+    }
+
+    /// What it is unique by.
+    pub(crate) fn unique(&mut self, name: &str) -> Result<Option<Unique>> {
+        match self.take(name) {
+            None => Ok(None),
+            Some(Value::Bool(true)) => Ok(Some(Unique::Arguments)),
+            Some(Value::Bool(false)) => Ok(Some(Unique::No)),
+            Some(Value::String(key)) if (1..=TEXT).contains(&key.len()) => {
+                Ok(Some(Unique::Key(key)))
+            }
+            Some(_) => Err(self.wrong(name, "true, false, or a text of 1 to 512 bytes")),
         }
     }
 

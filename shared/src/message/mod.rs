@@ -22,6 +22,7 @@ use crate::limits;
 use crate::ports::BATCH_BYTES;
 use crate::task::QUOTED;
 use crate::time::Timestamp;
+use crate::unique::Unique;
 use crate::{id, json};
 
 pub(crate) use fan_out::RECORDED;
@@ -92,6 +93,12 @@ pub struct Message {
     pub(crate) recorded: bool,
     /// Of the tasks that say the same here one runs at a time; who comes meanwhile is left out.
     pub(crate) no_overlap: Option<String>,
+    /// What it is unique by, instead of the task's own choice.
+    pub(crate) unique: Option<Unique>,
+    /// For how long from when its key was taken; without it, until it is done.
+    pub(crate) unique_for: Option<Duration>,
+    /// The key that is held for it.
+    pub(crate) unique_held: Option<String>,
     /// In the message of a group: what it is to send.
     pub(crate) fan_out: Option<Box<FanOut>>,
     /// What this version doesn't know, kept.
@@ -177,6 +184,9 @@ impl Message {
             guarded: false,
             recorded: false,
             no_overlap: None,
+            unique: None,
+            unique_for: None,
+            unique_held: None,
             fan_out: None,
             extra: Map::new(),
         }
@@ -287,6 +297,9 @@ impl Message {
             guarded: fields.flag("guarded")?.unwrap_or(false),
             recorded: fields.flag("recorded")?.unwrap_or(false),
             no_overlap: fields.text("no_overlap")?,
+            unique: fields.unique("unique")?,
+            unique_for: fields.seconds("unique_for")?,
+            unique_held: fields.text("unique_held")?,
             fan_out,
             extra: fields.rest(),
             id,
@@ -350,6 +363,7 @@ impl Message {
             ("queue", self.queue.as_ref()),
             ("trace", self.trace.as_ref()),
             ("no_overlap", self.no_overlap.as_ref()),
+            ("unique_held", self.unique_held.as_ref()),
         ];
         let long = |text: Option<&String>| text.is_some_and(|text| text.len() > TEXT);
         if let Some((name, _)) = texts.into_iter().find(|(_, text)| long(*text)) {
@@ -402,6 +416,9 @@ impl Message {
             guarded,
             recorded,
             no_overlap,
+            unique,
+            unique_for,
+            unique_held,
             fan_out,
             extra,
         } = self;
@@ -450,6 +467,9 @@ impl Message {
         put("guarded", guarded.then(|| true.into()));
         put("recorded", recorded.then(|| true.into()));
         put("no_overlap", no_overlap.as_deref().map(Into::into));
+        put("unique", unique.as_ref().map(Unique::to_json));
+        put("unique_for", seconds(unique_for));
+        put("unique_held", unique_held.as_deref().map(Into::into));
         if let Some(fan_out) = fan_out {
             map.insert("group_id".to_owned(), id.as_str().into());
             fan_out.write(&mut map);
@@ -468,6 +488,12 @@ impl Message {
     /// Whether something follows from its end.
     pub(crate) fn goes_on(&self) -> bool {
         self.member.is_some() || !(self.chain.is_empty() && self.link.is_empty())
+    }
+
+    /// The key that is given back when its task is done.
+    pub(crate) fn key_until_done(&self) -> Option<&str> {
+        let until_done = self.unique_for.is_none();
+        self.unique_held.as_deref().filter(|_| until_done)
     }
 
     /// The id of the tree's first task.

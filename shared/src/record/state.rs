@@ -21,7 +21,7 @@ pub enum State {
     Failure,
     /// Revoked or expired before it started.
     Revoked,
-    /// Done; the task asked for no outcome to be kept.
+    /// Done; the task asked for no outcome to be kept, or was left out for another that is the same.
     Ignored,
 }
 
@@ -61,11 +61,13 @@ impl State {
     /// The steps a record may take, as [lifecycle](crate::guide::lifecycle) draws them. From a state
     /// to itself counts only where it is listed: another claim of a task whose process died, and what isn't due
     /// for a while and is parked, or moved.
-    pub const STEPS: [(State, State); 15] = [
+    pub const STEPS: [(State, State); 17] = [
         (State::Pending, State::Pending),
         (State::Pending, State::Started),
         (State::Pending, State::Failure),
         (State::Pending, State::Revoked),
+        // A unique task, of which another is at work.
+        (State::Pending, State::Ignored),
         (State::Started, State::Started),
         (State::Started, State::Retry),
         (State::Started, State::Success),
@@ -77,6 +79,8 @@ impl State {
         (State::Retry, State::Started),
         (State::Retry, State::Failure),
         (State::Retry, State::Revoked),
+        // The same, redriven.
+        (State::Retry, State::Ignored),
         // By hand only: a new generation.
         (State::Failure, State::Retry),
     ];

@@ -53,7 +53,7 @@ pub enum ResultError {
     Failed(Failure),
     /// The task was revoked or expired before it started.
     Revoked(Failure),
-    /// The task asked for its outcome to be ignored.
+    /// The task asked for its outcome to be ignored, or was left out for another that is the same.
     Ignored,
     /// The task isn't done; this is where it stands.
     Timeout(State),
@@ -66,7 +66,7 @@ impl std::fmt::Display for ResultError {
         match self {
             ResultError::Failed(failure) => write!(f, "the task failed: {failure}"),
             ResultError::Revoked(failure) => write!(f, "the task was revoked: {}", failure.message),
-            ResultError::Ignored => f.write_str("the task asked for its outcome to be ignored"),
+            ResultError::Ignored => f.write_str("the task was ignored: it asked for that, or another is the same, as its record says"),
             ResultError::Timeout(state) => write!(f, "no result in time: the task is {state}"),
             ResultError::Unreadable(error) => error.fmt(f),
         }

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::app::{App, GUARD_FOR, conflict};
 use crate::error::Result;
+use crate::event::{Event, EventKind};
 use crate::failure::{Failure, REVOKED};
 use crate::ports::{Change, Item, Key, Op, Outcome, When, Write};
 use crate::record::{self, State, field};
@@ -85,7 +86,16 @@ impl App {
             ]),
         };
         match record::write(&*self.ports().store, write, now).await? {
-            Outcome::Applied(_) => Ok(None),
+            Outcome::Applied(_) => {
+                self.tell(&Event {
+                    kind: EventKind::Revoked,
+                    id,
+                    message: None,
+                    failure: Some(&failure),
+                    result: None,
+                });
+                Ok(None)
+            }
             Outcome::Refused(old) => Ok(Some(old.unwrap_or_default())),
         }
     }

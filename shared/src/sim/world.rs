@@ -1,6 +1,7 @@
 //! A world as a scenario sees it: to send, to wait, to look.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -20,11 +21,13 @@ use crate::dead_letters::attribute;
 use crate::error::{ErrorKind, Result};
 use crate::failure::BoxError;
 use crate::memory::{Memory, StoredMessage, TokioClock};
-use crate::ports::{Clock, Outgoing, QueueName};
+use crate::ports::{Clock, Outgoing, QueueName, Table};
+use crate::record::{State, status};
 use crate::result::AsyncResult;
 use crate::revocations::{InForce, Revocation, RevokeOutcome};
 use crate::signature::Signature;
 use crate::time::Timestamp;
+use crate::unique;
 
 /// How long a world may take to become quiet, in its own time: less than the 4 days for which a queue
 /// keeps a message, since what a queue forgets would look like done.
@@ -328,6 +331,25 @@ impl World {
             .collect()
     }
 
+    /// The keys of tasks that have ended, where no write comes when nobody expects it any more.
+    fn keys_left(&self) -> Vec<String> {
+        let (store, now) = (self.shared.memory.store(), self.shared.clock.now());
+        if self.shared.faults.done_late > 0.0 {
+            return Vec::new();
+        }
+        let ended: BTreeSet<String> = store
+            .items(Table::Results)
+            .into_iter()
+            .filter(|item| status(item).is_some_and(State::is_final))
+            .filter_map(|item| Some(item.get("id")?.as_text()?.to_owned()))
+            .collect();
+        let keys = store.items(Table::State);
+        let held = keys.iter().filter_map(|item| unique::holder(item, now));
+        let held = held.filter(|holder| ended.contains(*holder));
+        held.map(|holder| format!("the key of task {holder}, which has ended"))
+            .collect()
+    }
+
     /// Runs the scenario as what it is: the sender's process.
     pub(super) async fn act<T>(&self, scenario: impl Future<Output = T>) -> T {
         self.sender.scope(0, scenario).await
@@ -345,6 +367,7 @@ impl World {
         if busy > 0 {
             left.push(format!("{busy} invocations that go on"));
         }
+        left.extend(self.keys_left());
         let mut background = self.background.borrow_mut();
         while let Some(over) = background.try_join_next() {
             left.push(format!(

@@ -17,6 +17,8 @@ pub(crate) enum Fault {
     Throttled,
     /// It can't be done: there is no such table, or no right to ask.
     Refused,
+    /// It isn't allowed.
+    Denied,
     /// It is done, and nobody hears of it.
     AnswerLost,
     /// It is done, and tried again by whoever lost the answer.
@@ -65,6 +67,7 @@ impl<F: Fn(Call<'_>) -> Fault> Faulty<F> {
             Fault::None => call().await,
             Fault::Throttled => Err(Error::new(ErrorKind::Throttled, "slow down")),
             Fault::Refused => Err(Error::new(ErrorKind::NotFound, "no such table")),
+            Fault::Denied => Err(Error::new(ErrorKind::Denied, "no right to it")),
             Fault::AnswerLost => {
                 let lost = Error::new(ErrorKind::Unavailable, "no answer");
                 call().await.and(Err(lost))

@@ -8,6 +8,7 @@ use crate::beat::{kept, scheduled};
 use crate::reports::reporting_worlds;
 use crate::revoked::revoked;
 use crate::rules::COPIED;
+use crate::unique::lonely_worlds;
 use crate::worlds::{brief, forgotten, mixed, ordered, redriven, simulation, steps};
 
 /// So many worlds of a kind.
@@ -43,6 +44,7 @@ fn every_branch_is_reached() {
         worlds(COPIED.died(0.2), 100).run(redriven),
         brief(worlds(all.late_ttl(1.0), 50)).run(forgotten),
         kept(worlds(all, 50)).run(scheduled),
+        worlds(all, 50).run(lonely_worlds),
     ];
     let mut sums: BTreeMap<Branch, u64> = BTreeMap::new();
     for (branch, count) in reports.iter().flat_map(|report| &report.branches) {

@@ -11,6 +11,7 @@ mod revoked;
 mod rules;
 mod samples;
 mod time;
+mod unique;
 mod worlds;
 
 use std::time::Duration;

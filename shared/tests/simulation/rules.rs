@@ -9,6 +9,7 @@ use crate::beat::{kept, scheduled};
 use crate::reports::reporting_worlds;
 use crate::revoked::revoked;
 use crate::time::parked;
+use crate::unique::lonely_worlds;
 use crate::worlds::{brief, forgotten, mixed, number, ordered, redriven, simulation, steps};
 
 /// A rule, the worlds in which its absence is found, within how many seeds, and which invariant, among others
@@ -32,6 +33,7 @@ enum Worlds {
     Forgotten,
     Parked,
     Scheduled,
+    Unique,
 }
 
 const fn off(
@@ -63,7 +65,7 @@ const BELATED: Faults = Faults::all().slow(0.3).done_late(1.0).frozen(0.5);
 pub(crate) const COPIED: Faults = Faults::all().resurfaced(0.3).acknowledgement_lost(0.3);
 
 #[rustfmt::skip]
-const SWITCHED: [Switched; 35] = [
+const SWITCHED: [Switched; 39] = [
     off(Rule::AcknowledgeLast, Worlds::Mixed, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::ClaimBeforeRun, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
     off(Rule::LeaseOutlivesInvocation, Worlds::Mixed, Faults::all(), 20, Invariant::OneRunner),
@@ -99,6 +101,10 @@ const SWITCHED: [Switched; 35] = [
     off(Rule::EnterParked, Worlds::Parked, Faults::all(), 20, Invariant::NothingLost),
     off(Rule::AwaitMoves, Worlds::Parked, Faults::all(), 100, Invariant::OnTime),
     off(Rule::KeepApart, Worlds::Scheduled, Faults::all(), 20, Invariant::Scenario),
+    off(Rule::HoldKeys, Worlds::Unique, Faults::all(), 20, Invariant::Unique),
+    off(Rule::SendForHolder, Worlds::Unique, Faults::all(), 100, Invariant::Scenario),
+    off(Rule::FreeKeys, Worlds::Unique, Faults::none(), 20, Invariant::NothingLeft),
+    off(Rule::FenceKeys, Worlds::Unique, Faults::all(), 100, Invariant::Unique),
 ];
 
 #[test]
@@ -161,6 +167,7 @@ fn found(switched: &Switched) -> (Option<u64>, BTreeSet<Invariant>) {
             Worlds::Forgotten => brief(worlds).run(forgotten),
             Worlds::Parked => worlds.run(parked),
             Worlds::Scheduled => kept(worlds).run(scheduled),
+            Worlds::Unique => worlds.run(lonely_worlds),
         };
         let mut first = None;
         for failure in &report.failures {

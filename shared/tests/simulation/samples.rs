@@ -190,7 +190,8 @@ pub(crate) fn always() -> Tasks {
         chain,
         crate::beat::note,
         crate::reports::reporting,
-        crate::revoked::asking
+        crate::revoked::asking,
+        crate::unique::lonely
     ]
 }
 

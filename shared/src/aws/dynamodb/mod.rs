@@ -8,6 +8,8 @@ mod expression;
 mod partiql;
 mod value;
 
+pub(super) use value::sdk_item;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;

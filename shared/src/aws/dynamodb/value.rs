@@ -10,13 +10,24 @@ use crate::number;
 use crate::ports::{Attribute, Item, Key};
 
 /// An item as the SDK has it.
-pub(super) type SdkItem = HashMap<String, AttributeValue>;
+pub(crate) type SdkItem = HashMap<String, AttributeValue>;
 
 /// The key alone.
 pub(super) fn key(key: &Key) -> SdkItem {
     let attributes = key.attributes().into_iter();
     attributes
         .map(|(name, value)| (name.to_owned(), AttributeValue::S(value.to_owned())))
+        .collect()
+}
+
+/// An item to send.
+///
+/// # Errors
+/// As [`to_sdk`].
+pub(crate) fn sdk_item(item: &Item) -> Result<SdkItem> {
+    let attributes = item.iter();
+    attributes
+        .map(|(name, value)| Ok((name.to_string(), to_sdk(value)?)))
         .collect()
 }
 

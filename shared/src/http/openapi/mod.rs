@@ -396,7 +396,11 @@ fn schemas() -> Value {
                 "priority": {"type": "integer", "minimum": 0, "maximum": 9},
                 "queue": {"type": "string", "description": "Instead of the task's own queue."},
                 "soft_time_limit": seconds.clone(),
-                "time_limit": seconds,
+                "time_limit": seconds.clone(),
+                "unique": {"type": ["boolean", "string"], "minLength": 1, "maxLength": 512,
+                    "description": "Whether the task is unique by its arguments, or the text it is unique by. If \
+                        another is at work, the answer has that one's id."},
+                "unique_for": seconds,
             },
         },
         "Due": {

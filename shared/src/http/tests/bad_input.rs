@@ -168,7 +168,7 @@ async fn what_is_wrong_in_a_request_is_422_naming_it() {
         (
             json!({"options": {"hops": 3}}),
             json!("hops"),
-            "there is no option `hops`; there are countdown, eta, expires, headers, id, ignore_result, message_group, priority, queue, soft_time_limit, time_limit",
+            "there is no option `hops`; there are countdown, eta, expires, headers, id, ignore_result, message_group, priority, queue, soft_time_limit, time_limit, unique, unique_for",
         ),
         (
             json!({"options": {"countdown": -1}}),

@@ -9,6 +9,7 @@ mod steps;
 mod task;
 #[cfg(test)]
 mod tests;
+mod unique;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -39,6 +40,8 @@ pub enum Invariant {
     /// What bears a revocation begins no more than five seconds after it was accepted, and the time that a call
     /// takes; what was asked to stop while it ran doesn't run again.
     Revocations,
+    /// Of the tasks with one key none begins while another is at work, its retries included.
+    Unique,
     /// However often a task runs, its children are the same.
     ChildrenOnce,
     /// No body begins before its time, and none of a task that has expired is claimed; and when nothing goes
@@ -57,7 +60,7 @@ pub enum Invariant {
     /// says what is recorded, and holds what was sent. Where the broker moved the message of
     /// a final task itself, after too many receives, it has none.
     DeadLetters,
-    /// Nothing is left: no message, no claim, no retry.
+    /// Nothing is left: no message, no claim, no retry; and no key of a task that has ended, unless a write was late.
     NothingLeft,
     /// The scenario's own assertions.
     Scenario,
@@ -69,9 +72,10 @@ impl Invariant {
         match self {
             Invariant::NothingLost | Invariant::NothingLeft => "nothing is lost",
             Invariant::OneFinalState => "one final state",
-            Invariant::OneRunner | Invariant::StepsOnce | Invariant::Reports => {
-                "one runner at a time"
-            }
+            Invariant::OneRunner
+            | Invariant::StepsOnce
+            | Invariant::Reports
+            | Invariant::Unique => "one runner at a time",
             Invariant::ChildrenOnce => "what is sent on is sent once, in effect",
             Invariant::OnTime => "never early",
             Invariant::Revocations => "what is revoked doesn't begin",
@@ -141,6 +145,7 @@ pub(super) fn check(history: &History, rules: &Rules) -> Vec<Violation> {
     judge.steps_once();
     judge.reports();
     judge.revocations();
+    judge.unique();
     judge.processes();
     judge.children();
     judge.order();

@@ -46,7 +46,7 @@ async fn purged(world: &World) -> Result<(), BoxError> {
         let pause = world.random().between(Duration::ZERO, pause);
         clock.sleep(pause).await;
         // A member's: nothing else is looked after.
-        queue.purge(&"default".into(), |body| {
+        queue.lose(&"default".into(), |body| {
             body.contains("\"member\":") && world.random().chance(0.7)
         });
     }
