@@ -28,7 +28,7 @@ def test_what_bears_a_stamp_is_revoked_until_that_is_lifted(stack, sedano, new_i
     for task_id in ids:
         record = stack.final(task_id)
         assert record["status"] == "REVOKED" and "attempts" not in record, record
-        assert f"tenant={tenant}" in json.loads(record["error"])["message"], record
+        assert f"tenant={tenant}" in record["error"]["message"], record
 
     listed = said(sedano("revocations"))
     assert [one for one in listed if one["value"] == f"tenant={tenant}"], listed
