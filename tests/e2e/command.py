@@ -1,5 +1,6 @@
 """The binary `sedano` as a user runs it, against the deployed stack."""
 
+import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -25,3 +26,9 @@ def command(stack: str, endpoint: str) -> Callable[..., subprocess.CompletedProc
         return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=90)
 
     return run
+
+
+def said(answer: subprocess.CompletedProcess) -> dict | list:
+    """What it printed, of a command that did what it was asked."""
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)

@@ -6,7 +6,7 @@ from datetime import datetime
 import pytest
 
 from e2e import deployment
-from e2e.command import command
+from e2e.command import command, said
 from e2e.deployment import ROOT, Stack, until
 from e2e.variant import with_classes
 
@@ -58,23 +58,19 @@ def test_a_task_of_high_priority_starts_while_low_ones_flood_in(classes, new_id)
 
 def test_a_queue_is_paused_emptied_and_resumed(classes, wire, new_id):
     sedano, task_id = command(classes.name, wire.url), new_id("paused")
-    paused = sedano("queues", "pause", "low")
-    assert (paused.returncode, json.loads(paused.stdout)) == (0, {"queue": "low", "paused": True}), paused.stderr
+    assert said(sedano("queues", "pause", "low")) == {"queue": "low", "paused": True}
     # Of the flood as well, which goes with it: its records say nothing more.
     assert sedano("queues", "purge", "low").returncode == 2
-    purged = sedano("queues", "purge", "low", "--yes")
-    assert purged.returncode == 0, purged.stderr
-    assert json.loads(purged.stdout)["visible"] > 0
+    assert said(sedano("queues", "purge", "low", "--yes"))["visible"] > 0
     until(30, lambda: classes.depth("Low") == (0, 0), "the queue is empty")
 
     classes.send({"task": "add", "args": [2, 3], "id": task_id}, queue="Low")
     assert classes.final(classes.send({"task": "add", "args": [1, 1]}, queue="High"))["result"] == "2"
     assert classes.depth("Low") == (1, 0) and classes.record(task_id) == {}
-    resumed = sedano("queues", "resume", "low")
-    assert (resumed.returncode, json.loads(resumed.stdout)) == (0, {"queue": "low", "paused": False}), resumed.stderr
+    assert said(sedano("queues", "resume", "low")) == {"queue": "low", "paused": False}
     assert classes.final(task_id)["result"] == "5"
 
-    unknown = sedano("queues", "pause", "lwo")
-    assert unknown.returncode == 3 and "did you mean `low`?" in unknown.stderr, unknown.stderr
+    unknown = sedano("queues", "pause", "hig")
+    assert unknown.returncode == 3 and "did you mean `high`?" in unknown.stderr, unknown.stderr
     unread = sedano("queues", "pause", "dead-letters")
     assert unread.returncode == 3 and "no function reads the queue" in unread.stderr, unread.stderr

@@ -1,17 +1,12 @@
 """Revoked by id, stamp, name and root, waiting and running, against the deployed stack."""
 
-import json
 import time
 
+from e2e.command import said
 from e2e.deployment import until
 
 # What workers know of revocations is at most so old.
 KNOWN_FOR = 5
-
-
-def said(answer) -> dict:
-    assert answer.returncode == 0, answer.stderr
-    return json.loads(answer.stdout)
 
 
 def test_what_bears_a_stamp_is_revoked_until_that_is_lifted(stack, sedano, new_id):

@@ -35,6 +35,7 @@ UNUSED = {
         ("dynamodb:PutItem", "ResultsTable"): "a revocation in place of a record past its time",
         ("sqs:ChangeMessageVisibility", "DeadLetterQueue"): "what it looked at is shown again, if nothing else is there",
         ("sqs:PurgeQueue", "DefaultQueue"): "other tests' tasks are in it",
+        ("sqs:PurgeQueue", "QuarantineQueue"): "other tests' tasks are in it",
     },
     "consumer": {
         ("sqs:ReceiveMessage", "DefaultQueue"): "the event source mapping's",
