@@ -59,7 +59,8 @@ def test_a_task_of_high_priority_starts_while_low_ones_flood_in(classes, new_id)
 def test_a_queue_is_paused_emptied_and_resumed(classes, wire, new_id):
     sedano, task_id = command(classes.name, wire.url), new_id("paused")
     assert said(sedano("queues", "pause", "low")) == {"queue": "low", "paused": True}
-    # Of the flood as well, which goes with it: its records say nothing more.
+    # What is left of the flood goes as well.
+    lost = classes.send({"task": "add", "args": [2, 3]}, queue="Low")
     assert sedano("queues", "purge", "low").returncode == 2
     assert said(sedano("queues", "purge", "low", "--yes"))["visible"] > 0
     until(30, lambda: classes.depth("Low") == (0, 0), "the queue is empty")
@@ -69,6 +70,7 @@ def test_a_queue_is_paused_emptied_and_resumed(classes, wire, new_id):
     assert classes.depth("Low") == (1, 0) and classes.record(task_id) == {}
     assert said(sedano("queues", "resume", "low")) == {"queue": "low", "paused": False}
     assert classes.final(task_id)["result"] == "5"
+    assert classes.record(lost) == {}
 
     unknown = sedano("queues", "pause", "hig")
     assert unknown.returncode == 3 and "did you mean `high`?" in unknown.stderr, unknown.stderr
