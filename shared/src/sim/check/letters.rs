@@ -89,13 +89,14 @@ impl<'a> Judge<'a> {
         let runs = runs.filter(|run| run.begun <= death.at);
         let claims = steps.iter().take_while(|step| !std::ptr::eq(*step, death));
         let claims = claims.filter(|step| step.state == State::Started).count();
-        // An idempotent task runs without a claim.
-        let most = claims.max(runs.clone().count());
         let claimed = |run: &&&Run| {
             let by = Caller::Invocation(run.invocation);
             let mut steps = steps.iter();
             steps.any(|step| step.by == by && step.state == State::Started)
         };
+        // An idempotent task runs without a claim, and with one after a retry.
+        let unclaimed = runs.clone().filter(|run| !claimed(run));
+        let most = claims + unclaimed.count();
         let least: BTreeSet<u32> = runs.filter(claimed).map(|run| run.attempt).collect();
         let said = letter.attempts.map(|said| said as usize);
         // Of a task that was redriven again and again its record tells the last ten runs only.

@@ -47,6 +47,8 @@ pub(crate) struct Expected<'a> {
     pub(crate) runs: BTreeMap<u64, Run>,
     /// More than none: what is run now may as well be left out.
     left: u32,
+    /// More than none: what is run now runs once that which sends it was redriven.
+    late: u32,
 }
 
 impl<'a> Expected<'a> {
@@ -55,6 +57,7 @@ impl<'a> Expected<'a> {
             known,
             runs: BTreeMap::new(),
             left: 0,
+            late: 0,
         }
     }
 
@@ -227,8 +230,14 @@ impl<'a> Expected<'a> {
         fails: OnFailure,
         input: &Value,
     ) -> Result<Vec<Value>, Failures> {
-        let own = self.of(member, input, &[]).now;
-        let mut results = match (own, fails) {
+        let own = self.of(member, input, &[]);
+        if let (Err(_), Some(_), Kind::Grows(_, added)) = (&own.now, &own.later, &member.kind) {
+            // Redriven it adds them still; its group has ended.
+            self.late += 1;
+            drop(self.of_members(added, fails, &Value::Null));
+            self.late -= 1;
+        }
+        let mut results = match (own.now, fails) {
             (Ok(value), OnFailure::Collect) => vec![json!({ "ok": value })],
             (Ok(value), _) => vec![value],
             (Err(failures), OnFailure::Collect) => {
@@ -287,6 +296,7 @@ impl<'a> Expected<'a> {
 
     fn run(&mut self, mark: u64, input: Value, run: fn(Value) -> Run) {
         let run = match run(input) {
+            Run::Must(input) | Run::May(input) if self.late > 0 => Run::Later(input),
             // What is lost may never have begun.
             Run::Must(input) if self.left > 0 || self.known.lost.contains(&mark) => Run::May(input),
             run => run,
