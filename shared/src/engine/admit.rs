@@ -65,19 +65,19 @@ impl Batch<'_> {
                 }
             }
         }
-        // Reading takes its time: before what is left is looked at.
+        // Reading and taking a key take their time: before what is left is looked at. Handed back, it still has its key.
         if let Some(key) = &job.message.no_overlap
             && let Some(disposition) = self.overlaps(job, key).await?
         {
+            return Ok(Admission::Over(disposition));
+        }
+        if let Some(disposition) = self.takes_key(job, def).await? {
             return Ok(Admission::Over(disposition));
         }
         if self.short_of_time(job, def) && self.worker.keeps(Rule::HandBackLate) {
             reached(Branch::HandedBackLate);
             self.hide(job.delivery, Duration::ZERO).await?;
             return Ok(Admission::Over(Disposition::Returned));
-        }
-        if let Some(disposition) = self.takes_key(job, def).await? {
-            return Ok(Admission::Over(disposition));
         }
         Ok(Admission::Now(def))
     }

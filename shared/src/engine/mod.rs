@@ -3,8 +3,8 @@
 //! The order of work for one message, top to bottom as [`Batch::work`] does it:
 //!
 //! 1. decode; what can't be is a dead letter
-//! 2. admit: known, not expired, due, none at work that it mustn't overlap ([`overlap`]), enough time left, and the
-//!    key of a unique task taken ([`admit`], [`unique`])
+//! 2. admit: known, not expired, due, none at work that it mustn't overlap ([`overlap`]), the key of a unique task
+//!    taken ([`unique`]), and enough time left ([`admit`])
 //! 3. claim: one conditional write makes this run the only one ([`claim`])
 //! 4. run, under its limits ([`run`]); what it reports of itself is written meanwhile ([`reporter`])
 //! 5. decide: what the outcome means ([`decide`])
