@@ -45,6 +45,25 @@ pub(crate) fn find<'a>(app: &'a App, name: &str) -> Result<&'a TaskDef, Problem>
     })
 }
 
+/// The members of a body that is an object of none but the `known`; none, where there is no body. `wanted` is a sentence
+/// that shows what to send.
+pub(crate) fn object(
+    body: &[u8],
+    known: &[&str],
+    wanted: &str,
+) -> Result<Map<String, Value>, Problem> {
+    if body.iter().all(u8::is_ascii_whitespace) {
+        return Ok(Map::new());
+    }
+    let body = serde_json::from_slice(body)
+        .map_err(|error| Problem::not_json("the body", body, &error))?;
+    let Value::Object(body) = body else {
+        return Err(Problem::new(Sort::Invalid, wanted));
+    };
+    only_known(body.keys(), known, "member")?;
+    Ok(body)
+}
+
 /// A query string, which may be none.
 pub(crate) type Parameters = Result<Query<Vec<(String, String)>>, QueryRejection>;
 

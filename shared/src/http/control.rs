@@ -80,15 +80,7 @@ pub(super) async fn reschedule(
 fn due(body: &[u8], now: Timestamp) -> Result<Timestamp, Problem> {
     const WANTED: &str =
         r#"say when: {"eta": "2026-03-01T12:00:00Z"}, or {"countdown": 3600} in seconds from now"#;
-    let body: Value = match body.iter().all(u8::is_ascii_whitespace) {
-        true => Value::Null,
-        false => serde_json::from_slice(body)
-            .map_err(|error| Problem::not_json("the body", body, &error))?,
-    };
-    let Value::Object(body) = body else {
-        return Err(Problem::new(Sort::Invalid, WANTED));
-    };
-    call::only_known(body.keys(), &["countdown", "eta"], "member")?;
+    let body = call::object(body, &["countdown", "eta"], WANTED)?;
     let wrong = |name: &str, wanted: &str| {
         Err(Problem::invalid(name, format!("`{name}` must be {wanted}")))
     };
@@ -131,18 +123,11 @@ pub(super) async fn purge(
         let what = app.no_such_queue(&queue).to_string();
         return Err(Problem::new(Sort::UnknownQueue, what));
     }
-    let body = whole(body)?;
-    let body: Value = match body.iter().all(u8::is_ascii_whitespace) {
-        true => json!({}),
-        false => serde_json::from_slice(&body)
-            .map_err(|error| Problem::not_json("the body", &body, &error))?,
-    };
-    let confirmed = json!({"confirm": queue});
-    if body != confirmed {
-        let what = format!(
-            "this deletes what `{queue}` holds, for good: if that is meant, send {confirmed}"
-        );
-        return Err(Problem::invalid("confirm", what));
+    let confirm = json!({"confirm": queue});
+    let wanted =
+        format!("this deletes what `{queue}` holds, for good: if that is meant, send {confirm}");
+    if Value::Object(call::object(&whole(body)?, &["confirm"], &wanted)?) != confirm {
+        return Err(Problem::invalid("confirm", wanted));
     }
     super::json(StatusCode::OK, &counts(&app.purge(&queue).await?))
 }

@@ -94,16 +94,8 @@ fn summary(letter: &DeadLetter) -> Result<Value, Problem> {
 
 /// What is to be changed; nothing at all, where there is no body.
 fn edit(app: &App, body: &[u8]) -> Result<Edit, Problem> {
-    if body.iter().all(u8::is_ascii_whitespace) {
-        return Ok(Edit::default());
-    }
-    let body = serde_json::from_slice(body)
-        .map_err(|error| Problem::not_json("the body", body, &error))?;
-    let Value::Object(mut body) = body else {
-        let what = r#"the body must be an object such as {"args": [2, 3]}"#;
-        return Err(Problem::new(Sort::Invalid, what));
-    };
-    call::only_known(body.keys(), &["args", "body", "kwargs", "queue"], "member")?;
+    let wanted = r#"the body must be an object such as {"args": [2, 3]}"#;
+    let mut body = call::object(body, &["args", "body", "kwargs", "queue"], wanted)?;
     let mut edit = Edit::default();
     let wrong = |name: &str, wanted: &str| {
         Err(Problem::invalid(name, format!("`{name}` must be {wanted}")))

@@ -10,7 +10,7 @@ use axum::response::Response;
 use serde_json::{Value, json};
 
 use super::call;
-use super::problem::{Problem, Sort};
+use super::problem::Problem;
 use super::send::{unreadable_path, whole};
 use crate::app::App;
 use crate::message::Fields;
@@ -50,15 +50,7 @@ pub(super) async fn lift(State(app): State<App>, path: KindAndValue) -> Result<R
 
 fn read(body: &[u8]) -> Result<(Revocation, Duration), Problem> {
     const WANTED: &str = r#"say what is revoked: {"kind": "stamp", "value": "tenant=acme"}"#;
-    let body: Value = match body.iter().all(u8::is_ascii_whitespace) {
-        true => Value::Null,
-        false => serde_json::from_slice(body)
-            .map_err(|error| Problem::not_json("the body", body, &error))?,
-    };
-    let Value::Object(body) = body else {
-        return Err(Problem::new(Sort::Invalid, WANTED));
-    };
-    call::only_known(body.keys(), &["days", "kind", "value"], "member")?;
+    let body = call::object(body, &["days", "kind", "value"], WANTED)?;
     let mut fields = Fields::new(body, "the body");
     let Ok(days) = fields.number("days", MOST_DAYS) else {
         let what = format!("`days` must be a whole number from 1 to {MOST_DAYS}");

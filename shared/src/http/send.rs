@@ -59,16 +59,8 @@ fn plain(headers: &HeaderMap) -> Result<(), Problem> {
 
 /// The body as the fields of an envelope. Nothing at all is a call without arguments.
 fn fields(name: String, body: &[u8]) -> Result<Map<String, Value>, Problem> {
-    let body: Value = if body.iter().all(u8::is_ascii_whitespace) {
-        Value::Object(Map::new())
-    } else {
-        serde_json::from_slice(body).map_err(|error| Problem::not_json("the body", body, &error))?
-    };
-    let Value::Object(mut body) = body else {
-        let what = r#"the body must be an object such as {"args": [2, 3]}"#;
-        return Err(Problem::new(Sort::Invalid, what));
-    };
-    call::only_known(body.keys(), &["args", "kwargs", "options"], "member")?;
+    let wanted = r#"the body must be an object such as {"args": [2, 3]}"#;
+    let mut body = call::object(body, &["args", "kwargs", "options"], wanted)?;
     let mut fields = match body.remove("options") {
         None | Some(Value::Null) => Map::new(),
         Some(Value::Object(options)) => options,

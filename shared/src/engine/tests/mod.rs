@@ -34,7 +34,7 @@ use serde_json::{Value, json};
 
 use crate::config::Config;
 use crate::entropy::SeededEntropy;
-use crate::memory::{Memory, QueueSettings, StoredMessage, TokioClock};
+use crate::memory::{Counts, Memory, QueueSettings, StoredMessage, TokioClock};
 use crate::ports::{BATCH_ENTRIES, Delivery, Item, Outgoing, QueueName, Table};
 use crate::{
     App, Context, Disposition, Invocation, Record, ResultExt, SoftTimeLimit, State, TaskError,
@@ -219,6 +219,15 @@ impl World {
             .receive(&queue, most, Duration::ZERO)
             .await
             .unwrap()
+    }
+
+    /// What working on these costs, in a process that has read the revocations, as any has every five seconds.
+    async fn cost(&self, deliveries: &[Delivery]) -> Counts {
+        self.worker.revocations().read(self.app()).await.unwrap();
+        let before = self.memory.counts();
+        let dispositions = self.worker.handle(deliveries, &self.invocation()).await;
+        assert_eq!(dispositions, vec![Disposition::Done; deliveries.len()]);
+        self.memory.counts().since(&before)
     }
 
     fn invocation(&self) -> Invocation {
